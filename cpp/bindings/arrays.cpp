@@ -1,0 +1,110 @@
+#include "arrays.hpp"
+
+#include <stdexcept>
+
+#include "dlpack.hpp"
+
+namespace petrain::python {
+namespace {
+
+constexpr DType kAll[] = {DType::f32, DType::f64, DType::i8, DType::u8, DType::i32, DType::i64};
+
+py::dtype numpy_dtype(DType dtype) { return py::dtype(dtype_name(dtype)); }
+
+[[noreturn]] void refuse(const std::string& what, const std::string& expected, const std::string& got) {
+  throw std::invalid_argument(what + ": expected " + expected + ", got " + got);
+}
+
+DType dtype_from(char kind, std::int64_t bytes, const std::string& what, const std::string& got) {
+  for (const DType dtype : kAll) {
+    const char own = dtype == DType::f32 || dtype == DType::f64 ? 'f' : dtype == DType::u8 ? 'u' : 'i';
+    if (own == kind && static_cast<std::int64_t>(dtype_size(dtype)) == bytes) return dtype;
+  }
+  refuse(what, "dtype float32, float64, int8, uint8, int32 or int64", got);
+}
+
+ArrayRef borrow_numpy(const py::array& array, const std::string& what, Access access) {
+  const std::string name = py::str(array.dtype());
+  if (array.dtype().byteorder() == '>') refuse(what, "native byte order", name);
+  ArrayRef ref;
+  ref.view.dtype = dtype_from(array.dtype().kind(), array.itemsize(), what, name);
+  ref.view.shape.assign(array.shape(), array.shape() + array.ndim());
+  if (!(array.flags() & py::array::c_style)) {
+    refuse(
+        what, "a C-contiguous array",
+        "strides of " + std::string(py::str(array.attr("strides"))) + " bytes for shape " + shape_text(ref.view.shape));
+  }
+  if (!(array.flags() & py::detail::npy_api::NPY_ARRAY_ALIGNED_)) refuse(what, "an aligned array", "an unaligned one");
+  if (access == Access::write && !array.writeable()) refuse(what, "a writeable array", "a read-only one");
+  ref.view.data = const_cast<void*>(array.data());
+  ref.owner = array;
+  return ref;
+}
+
+ArrayRef borrow_dlpack(py::handle source, const std::string& what, Access access) {
+  py::object exporter = py::reinterpret_borrow<py::object>(source);
+  if (py::hasattr(exporter, "requires_grad") && py::hasattr(exporter, "detach")) exporter = exporter.attr("detach")();
+  const py::object device = exporter.attr("__dlpack_device__")();
+  if (device.attr("__getitem__")(0).cast<int>() != kDLCPU) refuse(what, "an array in CPU memory", "one elsewhere");
+  py::object capsule = exporter.attr("__dlpack__")();
+  auto* managed = static_cast<DLManagedTensor*>(PyCapsule_GetPointer(capsule.ptr(), "dltensor"));
+  if (managed == nullptr) throw py::error_already_set();
+  const DLTensor& tensor = managed->dl_tensor;
+  ArrayRef ref;
+  ref.view.shape.assign(tensor.shape, tensor.shape + tensor.ndim);
+  const char kind = tensor.dtype.code == kDLFloat ? 'f' : tensor.dtype.code == kDLInt ? 'i' : 'u';
+  const std::string name = std::string(py::str(exporter.attr("dtype")));
+  if (tensor.dtype.lanes != 1 || tensor.dtype.bits % 8 != 0 || tensor.dtype.code > kDLFloat) {
+    refuse(what, "dtype float32, float64, int8, uint8, int32 or int64", name);
+  }
+  ref.view.dtype = dtype_from(kind, tensor.dtype.bits / 8, what, name);
+  if (tensor.strides != nullptr) {
+    std::int64_t expected = 1;
+    for (int i = tensor.ndim - 1; i >= 0; --i) {
+      if (tensor.shape[i] != 1 && tensor.strides[i] != expected) {
+        refuse(what, "a C-contiguous array", "strides for shape " + shape_text(ref.view.shape) + " that are not");
+      }
+      expected *= tensor.shape[i];
+    }
+  }
+  (void)access;  // this version of the protocol exports writeable memory alone
+  ref.view.data = static_cast<char*>(tensor.data) + tensor.byte_offset;
+  ref.owner = exporter;  // keeps the memory; the capsule frees its own description
+  return ref;
+}
+
+}  // namespace
+
+ArrayRef borrow(py::handle array, const std::string& what, Access access) {
+  if (py::isinstance<py::array>(array)) return borrow_numpy(py::reinterpret_borrow<py::array>(array), what, access);
+  if (py::hasattr(array, "__dlpack__")) return borrow_dlpack(array, what, access);
+  throw py::type_error(what + ": expected a NumPy array or a CPU tensor, got " +
+                       std::string(py::str(py::type::of(array).attr("__name__"))));
+}
+
+std::vector<ArrayRef> borrow_all(const py::sequence& arrays, const std::string& what, Access access) {
+  std::vector<ArrayRef> refs;
+  refs.reserve(arrays.size());
+  std::size_t index = 0;
+  for (const py::handle array : arrays) refs.push_back(borrow(array, what + " " + std::to_string(index++), access));
+  return refs;
+}
+
+std::vector<ConstTensorView> views_of(const std::vector<ArrayRef>& arrays) {
+  std::vector<ConstTensorView> views;
+  views.reserve(arrays.size());
+  for (const ArrayRef& array : arrays) views.push_back(array.view);
+  return views;
+}
+
+py::array as_numpy(const TensorView& view, py::handle owner) {
+  return py::array(numpy_dtype(view.dtype), view.shape, view.data, owner);
+}
+
+py::array as_numpy(Tensor tensor) {
+  auto* owned = new Tensor(std::move(tensor));
+  const py::capsule owner(owned, [](void* pointer) { delete static_cast<Tensor*>(pointer); });
+  return as_numpy(owned->view(), owner);
+}
+
+}  // namespace petrain::python

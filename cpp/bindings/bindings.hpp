@@ -1,0 +1,12 @@
+#pragma once
+
+#include <pybind11/pybind11.h>
+
+namespace petrain::python {
+
+namespace py = pybind11;
+
+void register_cpu(py::module_& module);
+void register_optim(py::module_& module);
+
+}  // namespace petrain::python

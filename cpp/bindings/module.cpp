@@ -1,0 +1,8 @@
+// The extension module petrain._core. One register_* function per capability, each in its own file.
+#include "bindings.hpp"
+
+PYBIND11_MODULE(_core, module) {
+  module.doc() = "The compiled core of petrain. Use the modules of the package petrain instead.";
+  petrain::python::register_cpu(module);
+  petrain::python::register_optim(module);
+}

@@ -1,0 +1,17 @@
+#include "table.hpp"
+
+#define PETRAIN_STRING_(x) #x
+#define PETRAIN_STRING(x) PETRAIN_STRING_(x)
+
+namespace petrain::kernels {
+
+extern const OptimTable PETRAIN_TABLE(optim);
+extern const ReduceTable PETRAIN_TABLE(reduce);
+
+extern const KernelTable PETRAIN_TABLE(kernels) = {
+    PETRAIN_STRING(PETRAIN_ISA),
+    &PETRAIN_TABLE(optim),
+    &PETRAIN_TABLE(reduce),
+};
+
+}  // namespace petrain::kernels

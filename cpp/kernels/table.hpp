@@ -1,0 +1,15 @@
+// All kernels of one instruction set.
+#pragma once
+
+#include "optim.hpp"
+#include "reduce.hpp"
+
+namespace petrain::kernels {
+
+struct KernelTable {
+  const char* isa;
+  const OptimTable* optim;
+  const ReduceTable* reduce;
+};
+
+}  // namespace petrain::kernels

@@ -1,0 +1,59 @@
+#include "petrain/tensor.hpp"
+
+#include <cstring>
+#include <limits>
+#include <new>
+#include <stdexcept>
+
+namespace petrain {
+namespace {
+
+constexpr std::align_val_t kAlignment{64};
+
+struct DTypeFacts {
+  const char* name;
+  std::size_t size;
+};
+
+constexpr DTypeFacts kDTypes[] = {{"float32", 4}, {"float64", 8}, {"int8", 1},
+                                  {"uint8", 1},   {"int32", 4},   {"int64", 8}};
+
+}  // namespace
+
+const char* dtype_name(DType dtype) { return kDTypes[static_cast<int>(dtype)].name; }
+std::size_t dtype_size(DType dtype) { return kDTypes[static_cast<int>(dtype)].size; }
+
+std::string shape_text(const Shape& shape) {
+  std::string text = "(";
+  for (std::size_t i = 0; i < shape.size(); ++i) text += (i ? ", " : "") + std::to_string(shape[i]);
+  return text + (shape.size() == 1 ? ",)" : ")");
+}
+
+std::int64_t element_count(const Shape& shape) {
+  std::int64_t count = 1;
+  for (const std::int64_t extent : shape) {
+    if (extent < 0) throw std::invalid_argument("shape " + shape_text(shape) + " has a negative extent");
+    if (extent != 0 && count > std::numeric_limits<std::int64_t>::max() / 8 / extent) {
+      throw std::invalid_argument("shape " + shape_text(shape) + " has too many elements");
+    }
+    count *= extent;
+  }
+  return count;
+}
+
+Tensor::Tensor(DType dtype, Shape shape) : dtype_(dtype), shape_(std::move(shape)), size_(element_count(shape_)) {
+  const std::size_t bytes = nbytes();
+  if (bytes == 0) return;
+  data_.reset(static_cast<std::byte*>(::operator new[](bytes, kAlignment)));
+  std::memset(data_.get(), 0, bytes);
+}
+
+Tensor Tensor::clone() const {
+  Tensor copy(dtype_, shape_);
+  if (size_ > 0) std::memcpy(copy.data_.get(), data_.get(), nbytes());
+  return copy;
+}
+
+void Tensor::Free::operator()(std::byte* memory) const { ::operator delete[](memory, kAlignment); }
+
+}  // namespace petrain

@@ -1,0 +1,36 @@
+"""Parameters and gradients as users hold them: a list, a dict by name, or, for parameters, group dicts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypeAlias
+
+Array: TypeAlias = Any  # a NumPy array, or what exports DLPack from CPU memory
+Arrays: TypeAlias = "Sequence[Array] | Mapping[str, Array]"
+
+
+def is_group_list(params: Any) -> bool:
+    """Whether ``params`` is a list of dicts that each have the key "params"."""
+    return isinstance(params, Sequence) and len(params) > 0 and isinstance(params[0], Mapping)
+
+
+def split(params: Arrays) -> tuple[list[str] | None, list[Array]]:
+    """Names (None for a list) and arrays, in order."""
+    if isinstance(params, Mapping):
+        return list(params.keys()), list(params.values())
+    if isinstance(params, Iterable) and not hasattr(params, "__dlpack__"):
+        return None, list(params)
+    raise TypeError(f"expected a list or a dict of arrays, got {type(params).__name__}")
+
+
+def in_order(arrays: Arrays, names: Sequence[str] | None, what: str) -> list[Array]:
+    """The arrays in the order of ``names``, which a dict must match exactly."""
+    if not isinstance(arrays, Mapping):
+        return split(arrays)[1]
+    if names is None:
+        raise TypeError(f"{what}: the parameters were given as a list, so expected a list, got a dict")
+    missing = [name for name in names if name not in arrays]
+    unknown = [name for name in arrays if name not in set(names)]
+    if missing or unknown:
+        raise ValueError(f"{what}: expected the names of the parameters; missing {missing}, unknown {unknown}")
+    return [arrays[name] for name in names]
