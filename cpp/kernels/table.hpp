@@ -1,6 +1,7 @@
 // All kernels of one instruction set.
 #pragma once
 
+#include "gemm.hpp"
 #include "optim.hpp"
 #include "reduce.hpp"
 
@@ -8,6 +9,7 @@ namespace petrain::kernels {
 
 struct KernelTable {
   const char* isa;
+  const GemmTable* gemm;
   const OptimTable* optim;
   const ReduceTable* reduce;
 };

@@ -1,0 +1,100 @@
+#include "gemm.hpp"
+
+namespace petrain::kernels {
+namespace {
+
+// The register tile: kRows × (kVectors · kWidth) sums, as many as the registers hold beside one row of B.
+#if defined(__AVX512F__)
+constexpr int kWidth = 16, kRows = 12, kVectors = 2;
+#elif defined(__AVX2__)
+constexpr int kWidth = 8, kRows = 6, kVectors = 2;
+#elif defined(__aarch64__)
+constexpr int kWidth = 4, kRows = 6, kVectors = 4;
+#else
+constexpr int kWidth = 4, kRows = 6, kVectors = 2;
+#endif
+constexpr int kColumns = kVectors * kWidth;
+
+using Vector = float __attribute__((vector_size(kWidth * sizeof(float))));
+using UnalignedVector = float __attribute__((vector_size(kWidth * sizeof(float)), aligned(alignof(float)), may_alias));
+
+template <int panel>
+void pack(const PackArgs& args) {
+  float* packed = args.packed;
+  for (std::ptrdiff_t first = 0; first < args.count; first += panel) {
+    const float* source = args.source + first * args.stride;
+    const std::ptrdiff_t rest = args.count - first;
+    if (rest >= panel && args.stride == 1) {
+      for (std::ptrdiff_t k = 0; k < args.k; ++k, packed += panel, source += args.k_stride) {
+        for (int i = 0; i < panel; ++i) packed[i] = source[i];
+      }
+    } else if (rest >= panel) {
+      for (std::ptrdiff_t k = 0; k < args.k; ++k, packed += panel, source += args.k_stride) {
+        for (int i = 0; i < panel; ++i) packed[i] = source[i * args.stride];
+      }
+    } else {
+      for (std::ptrdiff_t k = 0; k < args.k; ++k, packed += panel, source += args.k_stride) {
+        for (int i = 0; i < panel; ++i) packed[i] = i < rest ? source[i * args.stride] : 0.0f;
+      }
+    }
+  }
+}
+
+void store_part(const float* sums, float* c, std::ptrdiff_t c_stride, std::ptrdiff_t m, std::ptrdiff_t n,
+                bool accumulate) {
+  for (std::ptrdiff_t i = 0; i < m; ++i, c += c_stride, sums += kColumns) {
+    for (std::ptrdiff_t j = 0; j < n; ++j) c[j] = accumulate ? c[j] + sums[j] : sums[j];
+  }
+}
+
+// One register tile; m and n say how much of it is part of C.
+void tile(const float* a, const float* b, std::ptrdiff_t k, float* c, std::ptrdiff_t c_stride, std::ptrdiff_t m,
+          std::ptrdiff_t n, bool accumulate) {
+  Vector sums[kRows][kVectors] = {};
+  for (std::ptrdiff_t step = 0; step < k; ++step, a += kRows, b += kColumns) {
+    Vector row[kVectors];
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v) row[v] = *reinterpret_cast<const UnalignedVector*>(b + v * kWidth);
+#pragma GCC unroll 12
+    for (int i = 0; i < kRows; ++i) {
+#pragma GCC unroll 4
+      for (int v = 0; v < kVectors; ++v) sums[i][v] += a[i] * row[v];
+    }
+  }
+  if (m == kRows && n == kColumns) {
+#pragma GCC unroll 12
+    for (int i = 0; i < kRows; ++i, c += c_stride) {
+#pragma GCC unroll 4
+      for (int v = 0; v < kVectors; ++v) {
+        auto* target = reinterpret_cast<UnalignedVector*>(c + v * kWidth);
+        *target = accumulate ? *target + sums[i][v] : sums[i][v];
+      }
+    }
+    return;
+  }
+  float part[kRows * kColumns];
+#pragma GCC unroll 12
+  for (int i = 0; i < kRows; ++i) {
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v)
+      *reinterpret_cast<UnalignedVector*>(part + i * kColumns + v * kWidth) = sums[i][v];
+  }
+  store_part(part, c, c_stride, m, n, accumulate);
+}
+
+void block(const BlockArgs& args) {
+  for (std::ptrdiff_t j = 0; j < args.n; j += kColumns) {
+    const std::ptrdiff_t n = args.n - j < kColumns ? args.n - j : kColumns;
+    for (std::ptrdiff_t i = 0; i < args.m; i += kRows) {
+      const std::ptrdiff_t m = args.m - i < kRows ? args.m - i : kRows;
+      tile(args.a + i * args.k, args.b + j * args.k, args.k, args.c + i * args.c_stride + j, args.c_stride, m, n,
+           args.accumulate);
+    }
+  }
+}
+
+}  // namespace
+
+extern const GemmTable PETRAIN_TABLE(gemm) = {kRows, kColumns, pack<kRows>, pack<kColumns>, block};
+
+}  // namespace petrain::kernels

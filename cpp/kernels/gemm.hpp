@@ -1,0 +1,39 @@
+// Float32 matrix products in packed panels (Goto, van de Geijn, Anatomy of High-Performance Matrix
+// Multiplication, ACM TOMS 34, 2008). The one file that is compiled with contraction: for one instruction set the
+// result is fixed, between instruction sets it differs in the last bits.
+#pragma once
+
+#include <cstddef>
+
+#include "isa.hpp"
+
+namespace petrain::kernels {
+
+// k steps of one block. A is packed in panels of `mr` rows and B in panels of `nr` columns, k-major, padded with
+// zeros to whole panels.
+struct PackArgs {
+  const float* source;
+  std::ptrdiff_t stride;    // between rows of A or columns of B
+  std::ptrdiff_t k_stride;  // between consecutive k
+  std::ptrdiff_t count;     // rows of A or columns of B
+  std::ptrdiff_t k;
+  float* packed;
+};
+
+struct BlockArgs {
+  const float* a;  // packed, 64-byte aligned
+  const float* b;
+  float* c;
+  std::ptrdiff_t c_stride;
+  std::ptrdiff_t m, n, k;
+  bool accumulate;  // C += A B instead of C = A B
+};
+
+struct GemmTable {
+  int mr, nr;
+  void (*pack_a)(const PackArgs&);
+  void (*pack_b)(const PackArgs&);
+  void (*block)(const BlockArgs&);
+};
+
+}  // namespace petrain::kernels

@@ -1,0 +1,75 @@
+#include "gemm.hpp"
+
+#include <algorithm>
+#include <memory>
+
+#include "isa.hpp"
+#include "petrain/tensor.hpp"
+#include "threads.hpp"
+
+namespace petrain {
+namespace {
+
+// A block of A (kBlockM × kBlockK) stays in the second-level cache, a strip of B (kBlockK × kBlockN) in the third.
+// kGroupN columns are the unit of work beside kBlockM rows, so that short matrices too use all threads.
+constexpr std::int64_t kBlockM = 96, kBlockK = 256, kBlockN = 4096, kGroupN = 256;
+static_assert(kBlockM % 12 == 0 && kBlockM % 6 == 0 && kGroupN % 32 == 0, "whole panels of every instruction set");
+
+constexpr std::int64_t blocks(std::int64_t size, std::int64_t block) { return (size + block - 1) / block; }
+
+// Multiply-adds below which a second thread costs more than it brings.
+constexpr std::int64_t kSerialWork = 64 * 64 * 64;
+
+}  // namespace
+
+void gemm(const ConstMatrix& a, const ConstMatrix& b, float* c, std::int64_t c_stride, bool accumulate) {
+  const std::int64_t m = a.rows, n = b.cols, k = a.cols;
+  if (m == 0 || n == 0) return;
+  if (k == 0) {
+    if (!accumulate) {
+      for (std::int64_t i = 0; i < m; ++i) std::fill_n(c + i * c_stride, n, 0.0f);
+    }
+    return;
+  }
+  const kernels::GemmTable& kernel = *active_kernels().gemm;
+  const std::int64_t m_blocks = blocks(m, kBlockM);
+  const std::int64_t most_units = m_blocks * blocks(std::min(n, kBlockN), kGroupN);
+  const int threads = m * n * k <= kSerialWork ? 1 : threads_for(most_units);
+  const std::int64_t depth = std::min(k, kBlockK);
+  const std::int64_t rows = std::min(m, kBlockM) + kernel.mr, columns = std::min(n, kBlockN) + kernel.nr;
+  Tensor packed_b(DType::f32, {depth * columns});
+  Tensor packed_a(DType::f32, {threads, depth * rows});
+  parallel(threads, [&](const Team& team) {
+    float* own_a = packed_a.as<float>() + team.rank * depth * rows;
+    for (std::int64_t n0 = 0; n0 < n; n0 += kBlockN) {
+      const std::int64_t n_size = std::min(kBlockN, n - n0), groups = blocks(n_size, kGroupN);
+      for (std::int64_t k0 = 0; k0 < k; k0 += kBlockK) {
+        const std::int64_t k_size = std::min(kBlockK, k - k0);
+        const ChunkRange packing = team.share(groups);
+        const std::int64_t first = packing.begin * kGroupN, last = std::min(packing.end * kGroupN, n_size);
+        if (first < last) {
+          kernel.pack_b({b.data + k0 * b.row_stride + (n0 + first) * b.col_stride, b.col_stride, b.row_stride,
+                         last - first, k_size, packed_b.as<float>() + first * k_size});
+        }
+        team.barrier();
+        const ChunkRange units = team.share(m_blocks * groups);
+        std::int64_t packed_block = -1;
+        for (std::int64_t unit = units.begin; unit < units.end; ++unit) {
+          const std::int64_t m_block = unit / groups, group = unit % groups;
+          const std::int64_t m0 = m_block * kBlockM, m_size = std::min(kBlockM, m - m0);
+          const std::int64_t j0 = group * kGroupN, j_size = std::min(kGroupN, n_size - j0);
+          if (m_block != packed_block) {
+            kernel.pack_a(
+                {a.data + m0 * a.row_stride + k0 * a.col_stride, a.row_stride, a.col_stride, m_size, k_size, own_a});
+            packed_block = m_block;
+          }
+          kernel.block({own_a, packed_b.as<float>() + j0 * k_size, c + m0 * c_stride + n0 + j0, c_stride, m_size,
+                        j_size, k_size, accumulate || k0 > 0});
+        }
+        team.barrier();  // before the next strip of B takes the place of this one
+      }
+    }
+  });
+}
+
+}  // namespace petrain

@@ -1,0 +1,26 @@
+// Float32 matrix products over strided views.
+#pragma once
+
+#include <cstdint>
+
+namespace petrain {
+
+struct ConstMatrix {
+  const float* data;
+  std::int64_t rows, cols;
+  std::int64_t row_stride, col_stride;  // in elements
+
+  ConstMatrix(const float* values, std::int64_t row_count, std::int64_t col_count)
+      : ConstMatrix(values, row_count, col_count, col_count, 1) {}
+  ConstMatrix(const float* values, std::int64_t row_count, std::int64_t col_count, std::int64_t between_rows,
+              std::int64_t between_cols)
+      : data(values), rows(row_count), cols(col_count), row_stride(between_rows), col_stride(between_cols) {}
+
+  ConstMatrix transposed() const { return {data, cols, rows, col_stride, row_stride}; }
+};
+
+// C = A B, or C += A B. C is row-major with c_stride elements between rows and may not overlap A or B. The result
+// does not depend on the number of threads, nor does a row of it on the other rows of A.
+void gemm(const ConstMatrix& a, const ConstMatrix& b, float* c, std::int64_t c_stride, bool accumulate = false);
+
+}  // namespace petrain
