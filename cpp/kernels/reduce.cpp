@@ -1,9 +1,9 @@
 #include "reduce.hpp"
 
+#include "lanes.hpp"
+
 namespace petrain::kernels {
 namespace {
-
-constexpr int kLanes = 16;
 
 double sum_of_squares(const float* x, std::ptrdiff_t size) {
   double lanes[kLanes] = {};
@@ -19,10 +19,7 @@ double sum_of_squares(const float* x, std::ptrdiff_t size) {
     const double value = x[i];
     lanes[i - whole] += value * value;
   }
-  for (int width = kLanes / 2; width > 0; width /= 2) {
-    for (int lane = 0; lane < width; ++lane) lanes[lane] += lanes[lane + width];
-  }
-  return lanes[0];
+  return sum_lanes(lanes);
 }
 
 }  // namespace

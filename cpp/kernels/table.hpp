@@ -2,6 +2,7 @@
 #pragma once
 
 #include "gemm.hpp"
+#include "nn.hpp"
 #include "optim.hpp"
 #include "reduce.hpp"
 
@@ -10,6 +11,7 @@ namespace petrain::kernels {
 struct KernelTable {
   const char* isa;
   const GemmTable* gemm;
+  const NnTable* nn;
   const OptimTable* optim;
   const ReduceTable* reduce;
 };

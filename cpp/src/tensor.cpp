@@ -41,15 +41,21 @@ std::int64_t element_count(const Shape& shape) {
   return count;
 }
 
-Tensor::Tensor(DType dtype, Shape shape) : dtype_(dtype), shape_(std::move(shape)), size_(element_count(shape_)) {
-  const std::size_t bytes = nbytes();
-  if (bytes == 0) return;
-  data_.reset(static_cast<std::byte*>(::operator new[](bytes, kAlignment)));
-  std::memset(data_.get(), 0, bytes);
+Tensor::Tensor(DType dtype, Shape shape) : Tensor(uninitialized(dtype, std::move(shape))) {
+  if (size_ > 0) std::memset(data_.get(), 0, nbytes());
+}
+
+Tensor Tensor::uninitialized(DType dtype, Shape shape) {
+  Tensor tensor;
+  tensor.dtype_ = dtype;
+  tensor.size_ = element_count(shape);
+  tensor.shape_ = std::move(shape);
+  if (tensor.size_ > 0) tensor.data_.reset(static_cast<std::byte*>(::operator new[](tensor.nbytes(), kAlignment)));
+  return tensor;
 }
 
 Tensor Tensor::clone() const {
-  Tensor copy(dtype_, shape_);
+  Tensor copy = uninitialized(dtype_, shape_);
   if (size_ > 0) std::memcpy(copy.data_.get(), data_.get(), nbytes());
   return copy;
 }

@@ -1,30 +1,167 @@
 """
 The compiled core of petrain. Use the modules of the package petrain instead.
 """
-
 from __future__ import annotations
 import collections.abc
+import numpy
 import typing
-
-__all__: list[str] = [
-    "Error",
-    "GradAccumulator",
-    "Optimizer",
-    "StepInfo",
-    "cpu_info",
-    "get_num_threads",
-    "rules",
-    "set_num_threads",
-]
-
+__all__: list[str] = ['DenseWeight', 'Error', 'GradAccumulator', 'Layer', 'Linear', 'LowRankWeight', 'Optimizer', 'ReLU', 'Sequential', 'StepInfo', 'Weight', 'cpu_info', 'cross_entropy', 'get_num_threads', 'init_normal', 'init_uniform', 'init_weight', 'manual_seed', 'rules', 'set_num_threads']
 class Error(Exception):
     pass
-
+class Weight:
+    """
+    The weight of a linear layer, a float32 matrix (out, in) in the form in which it is stored.
+    """
+    def dense(self) -> numpy.ndarray:
+        """
+        The matrix (out, in) that this stands for, as a new float32 array.
+        """
+    @property
+    def format(self) -> str:
+        """
+        "float32", "int8" or "low_rank".
+        """
+    @property
+    def nbytes(self) -> int:
+        """
+        Bytes that it is stored in.
+        """
+    @property
+    def shape(self) -> tuple[int, int]:
+        ...
+class DenseWeight(Weight):
+    """
+    Stored as float32 (out, in).
+    """
+    def __init__(self, values: typing.Any) -> None:
+        """
+        Copies a float32 array of shape (out, in).
+        """
+class LowRankWeight(Weight):
+    """
+    W = A B with A (out, rank) and B (rank, in), each a Weight in a form of its own.
+    """
+    def __init__(self, a: Weight, b: Weight) -> None:
+        ...
+    @property
+    def a(self) -> Weight:
+        ...
+    @property
+    def b(self) -> Weight:
+        ...
+    @property
+    def rank(self) -> int:
+        ...
+class Layer:
+    """
+    What layers share.
+    """
+    @property
+    def type(self) -> str:
+        ...
+class Linear(Layer):
+    """
+    y = x Wᵀ + b, for x of shape (rows, in_features) and W of shape (out_features, in_features), float32.
+    
+    Args:
+        in_features, out_features: at least 1.
+        bias: whether there is a b, of shape (out_features,), zero at first.
+        init: how W is drawn: "he_uniform", "he_normal", "xavier_uniform" or "xavier_normal".
+        seed: of the draw; without it the next of the sequence that manual_seed starts.
+    
+    >>> from petrain import nn
+    >>> layer = nn.Linear(64, 10)
+    >>> layer.weight.shape, layer.weight.format, layer.bias.shape
+    ((10, 64), 'float32', (10,))
+    """
+    @staticmethod
+    def from_weight(weight: Weight, bias: typing.Any = None) -> Linear:
+        """
+        A layer with this Weight and a copy of this bias.
+        """
+    def __init__(self, in_features: typing.SupportsInt | typing.SupportsIndex, out_features: typing.SupportsInt | typing.SupportsIndex, bias: bool = True, init: str = 'he_uniform', seed: typing.SupportsInt | typing.SupportsIndex | None = None) -> None:
+        ...
+    def __repr__(self) -> str:
+        ...
+    @property
+    def bias(self) -> typing.Any:
+        """
+        float32 (out_features,), in place, or None.
+        """
+    @property
+    def in_features(self) -> int:
+        ...
+    @property
+    def out_features(self) -> int:
+        ...
+    @property
+    def weight(self) -> Weight:
+        ...
+class ReLU(Layer):
+    """
+    max(x, 0), elementwise.
+    """
+    def __init__(self) -> None:
+        ...
+    def __repr__(self) -> str:
+        ...
+class Sequential:
+    """
+    Layers, one after the other.
+    
+    >>> import numpy as np
+    >>> from petrain import nn
+    >>> model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3))
+    >>> logits = model.forward(np.ones((2, 4), np.float32), training=True)
+    >>> loss, gradient = nn.cross_entropy(logits, np.array([0, 2]))
+    >>> model.backward(gradient)
+    >>> sorted(model.gradients())
+    ['0.bias', '0.weight', '2.bias', '2.weight']
+    """
+    def __call__(self, x: typing.Any) -> numpy.ndarray:
+        """
+        forward without training.
+        """
+    def __init__(self, *args) -> None:
+        ...
+    def __len__(self) -> int:
+        ...
+    def __repr__(self) -> str:
+        ...
+    def backward(self, gradient: typing.Any, input_gradient: bool = False) -> typing.Any:
+        """
+        From the gradient of the output, after a forward pass with training: sets gradients() and, with input_gradient, returns that of x.
+        """
+    def forward(self, x: typing.Any, training: bool = False) -> numpy.ndarray:
+        """
+        float32 (rows, features) or one sample (features,). With training, keeps what backward needs.
+        """
+    def gradients(self) -> dict:
+        """
+        Their gradients of the last backward pass, in place; the next one overwrites them.
+        """
+    def parameters(self) -> dict:
+        """
+        The trained arrays by name, in place.
+        """
+    def tensors(self) -> dict:
+        """
+        Every stored array by name, in place.
+        """
+    @property
+    def layers(self) -> list[Layer]:
+        ...
+    @property
+    def nbytes(self) -> int:
+        """
+        Bytes of all stored arrays.
+        """
 class StepInfo:
     """
     What a step found and did.
     """
-    def __repr__(self) -> str: ...
+    def __repr__(self) -> str:
+        ...
     @property
     def grad_norm(self) -> float:
         """
@@ -35,67 +172,68 @@ class StepInfo:
         """
         True where a gradient was not finite: nothing was changed.
         """
-
 class GradAccumulator:
-    def __init__(
-        self, shapes: collections.abc.Sequence[collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex]]
-    ) -> None: ...
-    def add(self, grads: collections.abc.Sequence, weight: typing.SupportsFloat | typing.SupportsIndex) -> bool: ...
-    def mean(self) -> list: ...
-    def reset(self) -> None: ...
+    def __init__(self, shapes: collections.abc.Sequence[collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex]]) -> None:
+        ...
+    def add(self, grads: collections.abc.Sequence, weight: typing.SupportsFloat | typing.SupportsIndex) -> bool:
+        ...
+    def mean(self) -> list:
+        ...
+    def reset(self) -> None:
+        ...
     @property
-    def count(self) -> int: ...
+    def count(self) -> int:
+        ...
     @property
-    def weight(self) -> float: ...
-
+    def weight(self) -> float:
+        ...
 class Optimizer:
-    def __init__(
-        self,
-        groups: collections.abc.Sequence[
-            tuple[str, collections.abc.Mapping[str, typing.SupportsFloat | typing.SupportsIndex], list]
-        ],
-    ) -> None: ...
-    def hyper(self, group: typing.SupportsInt | typing.SupportsIndex, name: str) -> float: ...
-    def set_hyper(
-        self,
-        group: typing.SupportsInt | typing.SupportsIndex,
-        name: str,
-        value: typing.SupportsFloat | typing.SupportsIndex,
-    ) -> None: ...
-    def set_steps(
-        self, param: typing.SupportsInt | typing.SupportsIndex, steps: typing.SupportsInt | typing.SupportsIndex
-    ) -> None: ...
-    def shapes(self) -> list[list[int]]: ...
+    def __init__(self, groups: collections.abc.Sequence[tuple[str, collections.abc.Mapping[str, typing.SupportsFloat | typing.SupportsIndex], list]]) -> None:
+        ...
+    def hyper(self, group: typing.SupportsInt | typing.SupportsIndex, name: str) -> float:
+        ...
+    def set_hyper(self, group: typing.SupportsInt | typing.SupportsIndex, name: str, value: typing.SupportsFloat | typing.SupportsIndex) -> None:
+        ...
+    def set_steps(self, param: typing.SupportsInt | typing.SupportsIndex, steps: typing.SupportsInt | typing.SupportsIndex) -> None:
+        ...
+    def shapes(self) -> list[list[int]]:
+        ...
     def state(self, param: typing.SupportsInt | typing.SupportsIndex) -> dict:
         """
         The state arrays of one parameter, by name, without a copy.
         """
-    def step(
-        self, grads: collections.abc.Sequence, max_norm: typing.SupportsFloat | typing.SupportsIndex | None
-    ) -> StepInfo: ...
-    def step_accumulated(
-        self, accumulated: GradAccumulator, max_norm: typing.SupportsFloat | typing.SupportsIndex | None
-    ) -> StepInfo: ...
-    def steps(self, param: typing.SupportsInt | typing.SupportsIndex) -> int: ...
-
+    def step(self, grads: collections.abc.Sequence, max_norm: typing.SupportsFloat | typing.SupportsIndex | None) -> StepInfo:
+        ...
+    def step_accumulated(self, accumulated: GradAccumulator, max_norm: typing.SupportsFloat | typing.SupportsIndex | None) -> StepInfo:
+        ...
+    def steps(self, param: typing.SupportsInt | typing.SupportsIndex) -> int:
+        ...
 def cpu_info() -> dict:
     """
     The instruction set in use and those available, the number of threads, and whether OpenMP was built in.
     """
-
+def cross_entropy(logits: typing.Any, labels: numpy.ndarray) -> tuple[float, numpy.ndarray]:
+    ...
 def get_num_threads() -> int:
     """
     The most threads that one call may use.
     """
-
+def init_normal(array: typing.Any, mean: typing.SupportsFloat | typing.SupportsIndex, deviation: typing.SupportsFloat | typing.SupportsIndex, seed: typing.SupportsInt | typing.SupportsIndex) -> None:
+    ...
+def init_uniform(array: typing.Any, low: typing.SupportsFloat | typing.SupportsIndex, high: typing.SupportsFloat | typing.SupportsIndex, seed: typing.SupportsInt | typing.SupportsIndex) -> None:
+    ...
+def init_weight(array: typing.Any, init: str, seed: typing.SupportsInt | typing.SupportsIndex) -> None:
+    ...
+def manual_seed(seed: typing.SupportsInt | typing.SupportsIndex) -> None:
+    """
+    Start the sequence of seeds for layers that are not given one. It starts at 0 by itself.
+    """
 def rules() -> dict:
     """
     Every update rule of this build: its hyperparameters with their defaults, and its state tensors.
     """
-
 def set_num_threads(count: typing.SupportsInt | typing.SupportsIndex) -> None:
     """
     Set the most threads that one call may use. Raises ValueError where count < 1.
     """
-
-__version__: str = "0.1.0"
+__version__: str = '0.1.0'

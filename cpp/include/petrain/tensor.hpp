@@ -50,11 +50,12 @@ struct TensorView {
   }
 };
 
-// Owns zeroed memory, aligned to 64 bytes. Its address stays the same when the Tensor is moved.
+// Owns memory, zeroed and aligned to 64 bytes. Its address stays the same when the Tensor is moved.
 class Tensor {
  public:
   Tensor() = default;
   Tensor(DType dtype, Shape shape);
+  static Tensor uninitialized(DType dtype, Shape shape);  // for memory that is written before it is read
 
   bool empty() const { return size_ == 0; }
   DType dtype() const { return dtype_; }
