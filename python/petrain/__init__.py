@@ -8,7 +8,7 @@
 4.899
 """
 
-from petrain import optim
+from petrain import files, optim
 from petrain._core import Error, __version__, cpu_info, get_num_threads, set_num_threads
 from petrain._install import get_cmake_dir, get_include
 from petrain.accumulate import GradAccumulator
@@ -18,6 +18,7 @@ __all__ = [
     "GradAccumulator",
     "__version__",
     "cpu_info",
+    "files",
     "get_cmake_dir",
     "get_include",
     "get_num_threads",
