@@ -9,6 +9,7 @@
 """
 
 from petrain import nn, optim
+from petrain import files, optim
 from petrain._core import Error, __version__, cpu_info, get_num_threads, set_num_threads
 from petrain._install import get_cmake_dir, get_include
 from petrain.accumulate import GradAccumulator
@@ -18,6 +19,7 @@ __all__ = [
     "GradAccumulator",
     "__version__",
     "cpu_info",
+    "files",
     "get_cmake_dir",
     "get_include",
     "get_num_threads",
