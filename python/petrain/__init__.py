@@ -8,8 +8,7 @@
 4.899
 """
 
-from petrain import nn, optim
-from petrain import files, optim
+from petrain import files, nn, optim
 from petrain._core import Error, __version__, cpu_info, get_num_threads, set_num_threads
 from petrain._install import get_cmake_dir, get_include
 from petrain.accumulate import GradAccumulator
