@@ -71,7 +71,8 @@ def stub() -> str:
 def configure_and_test(preset: str, *options: str) -> str:
     output = run("cmake", "--preset", preset, f"-DPETRAIN_PYTHON={sys.executable}", *options)
     output += run("cmake", "--build", "--preset", preset)
-    return output + run("ctest", "--preset", preset)
+    output += run("ctest", "--preset", preset)
+    return output + run("ctest", "--preset", preset, "--verbose", "--tests-regex", "kernel_objects")
 
 
 def cpp() -> str:
@@ -147,7 +148,7 @@ def last_line(output: str) -> str:
     for pattern in (r"\d+% tests passed.*", r"=+ (\d+ (?:passed|skipped).*?) =+$", r"Done \d+ runs.*"):
         found = re.findall(pattern, output, re.MULTILINE)
         if found:
-            return str(found[-1])
+            return str(found[0])
     lines = output.strip().splitlines()
     return lines[-1][:90] if lines else ""
 
@@ -158,7 +159,7 @@ def run_part(name: str, check: Callable[[], str]) -> tuple[str, str, float, str]
     try:
         output = check()
         status, detail = "ok", last_line(output)
-        for line in re.findall(r"^SKIPPED .*", output, re.MULTILINE):
+        for line in re.findall(r"^(?:SKIPPED |\d+: kernels ).*", output, re.MULTILINE):
             print(f"  {line}")
     except PartSkippedError as reason:
         output, status, detail = str(reason), "skipped", str(reason)
