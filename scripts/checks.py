@@ -1,0 +1,190 @@
+"""Runs every check of petrain, or those named as arguments, and ends with a table. `make test` calls it.
+
+Runs under the Python of the test environment. A part's output is kept in build/checks/ and shown where it fails.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+BIN = Path(sys.executable).parent
+LOGS = ROOT / "build" / "checks"
+ENVIRONMENT = {**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ.get('PATH', '')}"}
+FUZZ_SECONDS = 15
+
+
+class PartError(Exception):
+    """Carries the output of what failed."""
+
+
+class PartSkippedError(Exception):
+    """Carries the reason."""
+
+
+def run(*command: object, **variables: str) -> str:
+    """The output of a command, which must succeed."""
+    done = subprocess.run(
+        [str(word) for word in command],
+        cwd=ROOT,
+        env={**ENVIRONMENT, **variables},
+        text=True,
+        errors="replace",
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        check=False,
+    )
+    if done.returncode != 0:
+        text = f"$ {' '.join(map(str, command))}\n{done.stdout}\nexit code {done.returncode}"
+        if variables:
+            text = " ".join(f"{name}={value}" for name, value in variables.items()) + " " + text
+        raise PartError(text)
+    return done.stdout
+
+
+def cpp_files() -> Iterator[Path]:
+    for folder in ("cpp", "tests"):
+        for suffix in ("cpp", "hpp"):
+            yield from sorted((ROOT / folder).rglob(f"*.{suffix}"))
+
+
+def lint() -> str:
+    output = run("ruff", "check") + run("ruff", "format", "--check")
+    return output + run("clang-format", "--dry-run", "-Werror", *cpp_files())
+
+
+def types() -> str:
+    return run("mypy")
+
+
+def stub() -> str:
+    return run(sys.executable, "scripts/stubs.py", "--check")
+
+
+def configure_and_test(preset: str, *options: str) -> str:
+    output = run("cmake", "--preset", preset, f"-DPETRAIN_PYTHON={sys.executable}", *options)
+    output += run("cmake", "--build", "--preset", preset)
+    output += run("ctest", "--preset", preset)
+    return output + run("ctest", "--preset", preset, "--verbose", "--tests-regex", "kernel_objects")
+
+
+def cpp() -> str:
+    return configure_and_test("default")
+
+
+def aarch64() -> str:
+    needed = {"aarch64-linux-gnu-g++": "g++-aarch64-linux-gnu", "qemu-aarch64": "qemu-user"}
+    missing = [package for program, package in needed.items() if shutil.which(program) is None]
+    if missing:
+        raise PartSkippedError(f"needs {' '.join(missing)} (apt-get install {' '.join(missing)})")
+    return configure_and_test("aarch64")
+
+
+def find_clang() -> str | None:
+    """A clang++ that can link a libFuzzer target."""
+    for name in ["clang++", *(f"clang++-{version}" for version in range(22, 11, -1))]:
+        if shutil.which(name) is None:
+            continue
+        source = 'extern "C" int LLVMFuzzerTestOneInput(const unsigned char*, unsigned long) { return 0; }'
+        command = [name, "-fsanitize=fuzzer,address", "-x", "c++", "-", "-o", str(LOGS / "can_fuzz")]
+        if subprocess.run(command, input=source.encode(), capture_output=True, check=False).returncode == 0:
+            return name
+    return None
+
+
+def fuzz() -> str:
+    if not (ROOT / "tests" / "fuzz").is_dir():
+        raise PartSkippedError("no fuzz targets yet")
+    clang = find_clang()
+    if clang is None:
+        raise PartSkippedError("needs clang with libFuzzer (apt-get install clang-14 libclang-rt-14-dev)")
+    output = run("cmake", "--preset", "fuzz", f"-DCMAKE_CXX_COMPILER={clang}", f"-DPETRAIN_PYTHON={sys.executable}")
+    output += run("cmake", "--build", "--preset", "fuzz")
+    programs = [p for p in (ROOT / "build" / "fuzz").rglob("fuzz_*") if p.is_file() and os.access(p, os.X_OK)]
+    if not programs:
+        raise PartError(output + "\nno program fuzz_* was built")
+    for program in programs:
+        corpus = LOGS / "corpus" / program.name
+        corpus.mkdir(parents=True, exist_ok=True)
+        findings = f"-artifact_prefix={LOGS}/{program.name}-"
+        output += run(program, corpus, f"-max_total_time={FUZZ_SECONDS}", "-rss_limit_mb=2048", findings)
+    return output
+
+
+def pytest(isa: str, threads: int) -> str:
+    return run(sys.executable, "-m", "pytest", PETRAIN_ISA=isa, OMP_NUM_THREADS=str(threads))
+
+
+def doctest() -> str:
+    return run(sys.executable, "-m", "pytest", "--doctest-modules", "--pyargs", "petrain")
+
+
+Part = tuple[str, Callable[[], str]]
+
+
+def parts() -> Iterator[Part]:
+    yield "lint", lint
+    yield "types", types
+    yield "stub", stub
+    yield "c++", cpp
+    available = run(sys.executable, "-c", "import petrain; print(*petrain.cpu_info()['available'])", PETRAIN_ISA="")
+    for isa in available.split():
+        for threads in (1, 2):
+            yield f"pytest {isa} {threads}t", lambda isa=isa, threads=threads: pytest(isa, threads)
+    yield "doctest", doctest
+    yield "aarch64", aarch64
+    yield "fuzz", fuzz
+
+
+def last_line(output: str) -> str:
+    """What a tool says in closing: a count of tests, mostly."""
+    for pattern in (r"\d+% tests passed.*", r"=+ (\d+ (?:passed|skipped).*?) =+$", r"Done \d+ runs.*"):
+        found = re.findall(pattern, output, re.MULTILINE)
+        if found:
+            return str(found[0])
+    lines = output.strip().splitlines()
+    return lines[-1][:90] if lines else ""
+
+
+def run_part(name: str, check: Callable[[], str]) -> tuple[str, str, float, str]:
+    print(f"{name} …", flush=True)
+    start = time.monotonic()
+    try:
+        output = check()
+        status, detail = "ok", last_line(output)
+        for line in re.findall(r"^(?:SKIPPED |\d+: kernels ).*", output, re.MULTILINE):
+            print(f"  {line}")
+    except PartSkippedError as reason:
+        output, status, detail = str(reason), "skipped", str(reason)
+    except PartError as failure:
+        output, status, detail = str(failure), "failed", "see above"
+        print(output, flush=True)
+    (LOGS / f"{name.replace(' ', '-')}.log").write_text(output)
+    return name, status, time.monotonic() - start, detail
+
+
+def main() -> None:
+    LOGS.mkdir(parents=True, exist_ok=True)
+    wanted = sys.argv[1:]
+    chosen = [(name, check) for name, check in parts() if not wanted or name.split()[0] in wanted]
+    if not chosen:
+        sys.exit(f"petrain: no such part: {' '.join(wanted)}")
+    results = [run_part(name, check) for name, check in chosen]
+    width = max(len(name) for name, *_ in results)
+    print()
+    for name, status, seconds, detail in results:
+        print(f"{name:{width}}  {status:7}  {seconds:6.1f} s  {detail}")
+    count = {status: sum(result[1] == status for result in results) for status in ("ok", "failed", "skipped")}
+    print(f"\n{count['ok']} passed, {count['failed']} failed, {count['skipped']} skipped")
+    sys.exit(1 if count["failed"] else 0)
+
+
+if __name__ == "__main__":
+    main()
