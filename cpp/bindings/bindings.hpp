@@ -8,5 +8,6 @@ namespace py = pybind11;
 
 void register_cpu(py::module_& module);
 void register_optim(py::module_& module);
+void register_quant(py::module_& module);
 
 }  // namespace petrain::python

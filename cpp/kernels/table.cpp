@@ -6,11 +6,13 @@
 namespace petrain::kernels {
 
 extern const OptimTable PETRAIN_TABLE(optim);
+extern const QuantTable PETRAIN_TABLE(quant);
 extern const ReduceTable PETRAIN_TABLE(reduce);
 
 extern const KernelTable PETRAIN_TABLE(kernels) = {
     PETRAIN_STRING(PETRAIN_ISA),
     &PETRAIN_TABLE(optim),
+    &PETRAIN_TABLE(quant),
     &PETRAIN_TABLE(reduce),
 };
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "optim.hpp"
+#include "quant.hpp"
 #include "reduce.hpp"
 
 namespace petrain::kernels {
@@ -9,6 +10,7 @@ namespace petrain::kernels {
 struct KernelTable {
   const char* isa;
   const OptimTable* optim;
+  const QuantTable* quant;
   const ReduceTable* reduce;
 };
 
