@@ -10,5 +10,6 @@ void register_cpu(py::module_& module);
 void register_nn(py::module_& module);
 void register_optim(py::module_& module);
 void register_safetensors(py::module_& module);
+void register_quant(py::module_& module);
 
 }  // namespace petrain::python

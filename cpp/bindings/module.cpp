@@ -7,4 +7,5 @@ PYBIND11_MODULE(_core, module) {
   petrain::python::register_nn(module);
   petrain::python::register_optim(module);
   petrain::python::register_safetensors(module);
+  petrain::python::register_quant(module);
 }

@@ -4,6 +4,7 @@
 #include "gemm.hpp"
 #include "nn.hpp"
 #include "optim.hpp"
+#include "quant.hpp"
 #include "reduce.hpp"
 
 namespace petrain::kernels {
@@ -13,6 +14,7 @@ struct KernelTable {
   const GemmTable* gemm;
   const NnTable* nn;
   const OptimTable* optim;
+  const QuantTable* quant;
   const ReduceTable* reduce;
 };
 

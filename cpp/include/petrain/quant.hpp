@@ -1,0 +1,56 @@
+// Symmetric int8 quantization per channel, and a linear layer on it whose integer sums are exact.
+//
+//   petrain::QuantTensor weights = petrain::quantize(w);        // (N, K), one scale for each of the N outputs
+//   petrain::linear(x, weights, bias, y);                       // (M, K) -> (M, N)
+//
+// A channel's scale is max|w| / 127, so that values stay in [-127, 127] as the LiteRT specification asks of weights,
+// with q = round(w / scale), half to even. All zero: scale 1. The scale is kept at 2⁻¹²⁶ or more, so that weights too
+// small for a normal number become zero, and where 127 * scale is finite. Zero is always exactly zero.
+#pragma once
+
+#include <cstdint>
+
+#include "petrain/tensor.hpp"
+
+namespace petrain {
+
+// value[i] = float(values[i]) * scale[c] with c the index of the element along `axis`.
+struct QuantTensor {
+  Tensor values;      // int8, any shape of at least one dimension
+  Tensor scale;       // float32, (channels,), positive and finite
+  Tensor zero_point;  // int8, (channels,), all zero: the format is symmetric
+  int axis = 0;       // 0 … dimensions - 1
+
+  QuantTensor() = default;
+  // From its parts, as a file holds them. Throws std::invalid_argument where they disagree and std::out_of_range
+  // where the axis, which may be negative, does not exist. An empty zero_point stands for zeros.
+  QuantTensor(Tensor values, Tensor scale, int axis, Tensor zero_point = {});
+
+  const Shape& shape() const { return values.shape(); }
+  std::size_t nbytes() const { return values.nbytes() + scale.nbytes() + zero_point.nbytes(); }
+  QuantTensor clone() const { return {values.clone(), scale.clone(), axis, zero_point.clone()}; }
+  // Throws as the constructor does, after its members were changed from outside.
+  void validate() const;
+};
+
+// Quantizes float32 along an axis, which may be negative. Throws std::invalid_argument where w is of another type,
+// has no dimension or no element, or holds NaN or infinity, std::out_of_range where it has no such axis.
+QuantTensor quantize(const ConstTensorView& w, int axis = 0);
+
+Tensor dequantize(const QuantTensor& q);
+
+// Longest sum of int8 products that int32 always holds: k * 128² < 2³¹.
+constexpr std::int64_t kMaxDepth = 131071;
+
+// a (M, K) and b (N, K), both int8 and row-major -> a bᵀ (M, N), int32, exact for all values including -128.
+Tensor matmul_int(const ConstTensorView& a, const ConstTensorView& b);
+
+// y = x wᵀ + bias: x float32 (M, K) or (K,), w (N, K) along axis 0, bias float32 (N,) or empty (data == nullptr),
+// y float32 (M, N) or (N,). Each row of x is quantized as quantize does with a scale s of its own, sums are int32, and
+//   y[m][n] = float(sum) * (s[m] * w.scale[n]) + bias[n]
+// in this order in float32. The same bits on every instruction set and for any number of threads. Throws
+// std::invalid_argument, before y is written, for what does not fit, NaN or infinity, or scales so large that
+// s[m] * w.scale[n] is not finite.
+void linear(const ConstTensorView& x, const QuantTensor& w, const ConstTensorView& bias, const TensorView& y);
+
+}  // namespace petrain
