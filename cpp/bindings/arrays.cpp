@@ -1,5 +1,6 @@
 #include "arrays.hpp"
 
+#include <cstring>
 #include <stdexcept>
 
 #include "dlpack.hpp"
@@ -95,6 +96,12 @@ std::vector<ConstTensorView> views_of(const std::vector<ArrayRef>& arrays) {
   views.reserve(arrays.size());
   for (const ArrayRef& array : arrays) views.push_back(array.view);
   return views;
+}
+
+Tensor copy_of(const ArrayRef& array) {
+  Tensor copy = Tensor::uninitialized(array.view.dtype, array.view.shape);
+  if (!copy.empty()) std::memcpy(copy.as<std::byte>(), array.view.data, copy.nbytes());
+  return copy;
 }
 
 py::array as_numpy(const TensorView& view, py::handle owner) {

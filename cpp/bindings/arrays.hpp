@@ -25,6 +25,9 @@ ArrayRef borrow(py::handle array, const std::string& what, Access access);
 std::vector<ArrayRef> borrow_all(const py::sequence& arrays, const std::string& what, Access access);
 std::vector<ConstTensorView> views_of(const std::vector<ArrayRef>& arrays);
 
+// The core's own copy of a borrowed array.
+Tensor copy_of(const ArrayRef& array);
+
 // A NumPy array over memory that `owner` keeps alive.
 py::array as_numpy(const TensorView& view, py::handle owner);
 // A NumPy array that owns the tensor.

@@ -1,7 +1,6 @@
 #include <pybind11/stl.h>
 
 #include <atomic>
-#include <cstring>
 #include <memory>
 #include <optional>
 
@@ -35,15 +34,12 @@ std::uint64_t seed_or_next(std::optional<std::uint64_t> seed) {
 
 // The core owns its activations: what comes in is copied. A single sample becomes a batch of one.
 Tensor tensor_from(py::handle array, const std::string& what) {
-  const ArrayRef ref = borrow(array, what, Access::read);
+  ArrayRef ref = borrow(array, what, Access::read);
   if (ref.view.dtype != DType::f32) {
     throw std::invalid_argument(what + ": expected dtype float32, got " + dtype_name(ref.view.dtype));
   }
-  Shape shape = ref.view.shape;
-  if (shape.size() == 1) shape.insert(shape.begin(), 1);
-  Tensor tensor = Tensor::uninitialized(DType::f32, shape);
-  if (!tensor.empty()) std::memcpy(tensor.as<float>(), ref.view.data, tensor.nbytes());
-  return tensor;
+  if (ref.view.shape.size() == 1) ref.view.shape.insert(ref.view.shape.begin(), 1);
+  return copy_of(ref);
 }
 
 py::array forward(Sequential& model, const py::object& x, bool training) {
@@ -108,6 +104,13 @@ void register_weights(py::module_& module) {
              return std::make_shared<DenseWeight>(tensor_from(values, "values"));
            }),
            py::arg("values"), "Copies a float32 array of shape (out, in).");
+  py::class_<Int8Weight, Weight, std::shared_ptr<Int8Weight>>(
+      module, "Int8Weight", "Stored as int8 (out, in) with a float32 scale for each row; see petrain.quant.")
+      .def(py::init([](py::handle values, py::handle scale) {
+             return std::make_shared<Int8Weight>(QuantTensor(copy_of(borrow(values, "values", Access::read)),
+                                                             copy_of(borrow(scale, "scale", Access::read)), 0));
+           }),
+           py::arg("values"), py::arg("scale"), "Copies int8 (out, in) and float32 (out,).");
   py::class_<LowRankWeight, Weight, std::shared_ptr<LowRankWeight>>(
       module, "LowRankWeight", "W = A B with A (out, rank) and B (rank, in), each a Weight in a form of its own.")
       .def(py::init<std::shared_ptr<Weight>, std::shared_ptr<Weight>>(), py::arg("a"), py::arg("b"))
@@ -143,17 +146,7 @@ Args:
           "from_weight",
           [](std::shared_ptr<Weight> weight, const py::object& bias) {
             Tensor values;
-            if (!bias.is_none()) {
-              const ArrayRef ref = borrow(bias, "bias", Access::read);
-              if (ref.view.dtype == DType::f32 && ref.view.shape == Shape{weight->out_features()}) {
-                values = Tensor::uninitialized(DType::f32, ref.view.shape);
-                std::memcpy(values.as<float>(), ref.view.data, values.nbytes());
-              } else {
-                throw std::invalid_argument("bias: expected float32 of shape (" +
-                                            std::to_string(weight->out_features()) + ",), got " +
-                                            dtype_name(ref.view.dtype) + " of shape " + shape_text(ref.view.shape));
-              }
-            }
+            if (!bias.is_none()) values = copy_of(borrow(bias, "bias", Access::read));
             return std::make_shared<Linear>(std::move(weight), std::move(values));
           },
           py::arg("weight"), py::arg("bias") = py::none(), "A layer with this Weight and a copy of this bias.")
@@ -174,7 +167,7 @@ Args:
       .def("__repr__", [](const ReLU&) { return "ReLU()"; });
 }
 
-void register_model(py::module_& module) {
+void register_sequential(py::module_& module) {
   py::class_<Sequential>(module, "Sequential", R"doc(
 Layers, one after the other.
 
@@ -236,7 +229,7 @@ Layers, one after the other.
 void register_nn(py::module_& module) {
   register_weights(module);
   register_layers(module);
-  register_model(module);
+  register_sequential(module);
   module.def(
       "manual_seed",
       [](std::uint64_t seed) {

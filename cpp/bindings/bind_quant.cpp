@@ -1,16 +1,8 @@
-#include <cstring>
-
 #include "arrays.hpp"
 #include "petrain/quant.hpp"
 
 namespace petrain::python {
 namespace {
-
-Tensor copy_of(const ArrayRef& array) {
-  Tensor copy(array.view.dtype, array.view.shape);
-  if (!copy.empty()) std::memcpy(copy.as<std::byte>(), array.view.data, copy.nbytes());
-  return copy;
-}
 
 QuantTensor from_parts(py::handle values, py::handle scale, int axis, const py::object& zero_point) {
   Tensor zeros;

@@ -12,12 +12,8 @@ extern const QuantTable PETRAIN_TABLE(quant);
 extern const ReduceTable PETRAIN_TABLE(reduce);
 
 extern const KernelTable PETRAIN_TABLE(kernels) = {
-    PETRAIN_STRING(PETRAIN_ISA), &PETRAIN_TABLE(gemm),   &PETRAIN_TABLE(nn),
-    &PETRAIN_TABLE(optim),       &PETRAIN_TABLE(reduce),
-    PETRAIN_STRING(PETRAIN_ISA),
-    &PETRAIN_TABLE(optim),
-    &PETRAIN_TABLE(quant),
-    &PETRAIN_TABLE(reduce),
+    PETRAIN_STRING(PETRAIN_ISA), &PETRAIN_TABLE(gemm),  &PETRAIN_TABLE(nn),
+    &PETRAIN_TABLE(optim),       &PETRAIN_TABLE(quant), &PETRAIN_TABLE(reduce),
 };
 
 }  // namespace petrain::kernels

@@ -35,7 +35,7 @@ Linear::Linear(std::int64_t in_features, std::int64_t out_features, bool bias, I
 }
 
 Linear::Linear(std::shared_ptr<Weight> weight, Tensor bias) : weight_(std::move(weight)), bias_(std::move(bias)) {
-  if (!bias_.empty()) require(bias_.view(), DType::f32, {out_features()}, "bias");
+  if (!bias_.empty() || !bias_.shape().empty()) require(bias_.view(), DType::f32, {out_features()}, "bias");
 }
 
 Shape Linear::output_shape(const Shape& shape) const {

@@ -44,6 +44,31 @@ void DenseWeight::collect(const std::string& name, std::vector<NamedTensor>& ten
   tensors.push_back({name, &values_, &gradient_});
 }
 
+Int8Weight::Int8Weight(QuantTensor values) : quantized_(std::move(values)) {
+  require_matrix(quantized_.values, DType::i8, "weight");
+  if (quantized_.axis != 0) {
+    throw std::invalid_argument("weight: expected a scale for each output (axis 0), got axis " +
+                                std::to_string(quantized_.axis));
+  }
+}
+
+void Int8Weight::forward(const Tensor& x, const float* bias, Tensor& y, Tape*) const {
+  ConstTensorView bias_view{bias, DType::f32, {}};
+  if (bias != nullptr) bias_view.shape = {out_features()};
+  linear(x.view(), quantized_, bias_view, y.view());
+}
+
+void Int8Weight::backward(const Tensor&, const Tensor& dy, Tensor* dx, Tape&) {
+  if (dx == nullptr) return;
+  const Tensor values = dense();
+  gemm(matrix(dy), matrix(values), dx->as<float>(), in_features());
+}
+
+void Int8Weight::collect(const std::string& name, std::vector<NamedTensor>& tensors) {
+  tensors.push_back({name + ".values", &quantized_.values, nullptr});
+  tensors.push_back({name + ".scale", &quantized_.scale, nullptr});
+}
+
 LowRankWeight::LowRankWeight(std::shared_ptr<Weight> a, std::shared_ptr<Weight> b)
     : a_(std::move(a)), b_(std::move(b)) {
   if (a_->in_features() != b_->out_features()) {

@@ -8,23 +8,27 @@
 4.899
 """
 
-from petrain import files, nn, optim
-from petrain import optim, quant
+from petrain import files, nn, optim, quant
 from petrain._core import Error, __version__, cpu_info, get_num_threads, set_num_threads
 from petrain._install import get_cmake_dir, get_include
 from petrain.accumulate import GradAccumulator
+from petrain.models import load, save
 
 __all__ = [
     "Error",
     "GradAccumulator",
     "__version__",
+    "compress",
     "cpu_info",
     "files",
     "get_cmake_dir",
     "get_include",
     "get_num_threads",
+    "load",
+    "lowrank",
     "nn",
     "optim",
     "quant",
+    "save",
     "set_num_threads",
 ]

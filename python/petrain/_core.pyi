@@ -4,8 +4,9 @@ The compiled core of petrain. Use the modules of the package petrain instead.
 from __future__ import annotations
 import collections.abc
 import numpy
+import os
 import typing
-__all__: list[str] = ['DenseWeight', 'Error', 'GradAccumulator', 'Layer', 'Linear', 'LowRankWeight', 'Optimizer', 'ReLU', 'Sequential', 'StepInfo', 'Weight', 'cpu_info', 'cross_entropy', 'get_num_threads', 'init_normal', 'init_uniform', 'init_weight', 'manual_seed', 'rules', 'set_num_threads']
+__all__: list[str] = ['DenseWeight', 'Error', 'GradAccumulator', 'Int8Weight', 'Layer', 'Linear', 'LowRankWeight', 'Optimizer', 'QuantTensor', 'ReLU', 'Sequential', 'StepInfo', 'Weight', 'cpu_info', 'cross_entropy', 'get_num_threads', 'init_normal', 'init_uniform', 'init_weight', 'linear_int8', 'load_model', 'manual_seed', 'matmul_int', 'quantize', 'read_safetensors', 'rules', 'save_model', 'set_num_threads', 'write_safetensors']
 class Error(Exception):
     pass
 class Weight:
@@ -36,6 +37,14 @@ class DenseWeight(Weight):
     def __init__(self, values: typing.Any) -> None:
         """
         Copies a float32 array of shape (out, in).
+        """
+class Int8Weight(Weight):
+    """
+    Stored as int8 (out, in) with a float32 scale for each row; see petrain.quant.
+    """
+    def __init__(self, values: typing.Any, scale: typing.Any) -> None:
+        """
+        Copies int8 (out, in) and float32 (out,).
         """
 class LowRankWeight(Weight):
     """
@@ -208,6 +217,26 @@ class Optimizer:
         ...
     def steps(self, param: typing.SupportsInt | typing.SupportsIndex) -> int:
         ...
+class QuantTensor:
+    def __init__(self, values: typing.Any, scale: typing.Any, axis: typing.SupportsInt | typing.SupportsIndex, zero_point: typing.Any) -> None:
+        ...
+    def dequantize(self) -> numpy.ndarray:
+        ...
+    @property
+    def axis(self) -> int:
+        ...
+    @property
+    def nbytes(self) -> int:
+        ...
+    @property
+    def scale(self) -> numpy.ndarray:
+        ...
+    @property
+    def values(self) -> numpy.ndarray:
+        ...
+    @property
+    def zero_point(self) -> numpy.ndarray:
+        ...
 def cpu_info() -> dict:
     """
     The instruction set in use and those available, the number of threads, and whether OpenMP was built in.
@@ -224,16 +253,34 @@ def init_uniform(array: typing.Any, low: typing.SupportsFloat | typing.SupportsI
     ...
 def init_weight(array: typing.Any, init: str, seed: typing.SupportsInt | typing.SupportsIndex) -> None:
     ...
+def linear_int8(x: typing.Any, w: QuantTensor, bias: typing.Any) -> numpy.ndarray:
+    ...
+def load_model(path: os.PathLike | str | bytes) -> ...:
+    ...
 def manual_seed(seed: typing.SupportsInt | typing.SupportsIndex) -> None:
     """
     Start the sequence of seeds for layers that are not given one. It starts at 0 by itself.
+    """
+def matmul_int(a: typing.Any, b: typing.Any) -> numpy.ndarray:
+    ...
+def quantize(w: typing.Any, axis: typing.SupportsInt | typing.SupportsIndex) -> QuantTensor:
+    ...
+def read_safetensors(path: os.PathLike | str | bytes) -> tuple[dict[str, str], dict]:
+    """
+    The metadata and the tensors of a safetensors file.
     """
 def rules() -> dict:
     """
     Every update rule of this build: its hyperparameters with their defaults, and its state tensors.
     """
+def save_model(model: ..., path: os.PathLike | str | bytes) -> None:
+    ...
 def set_num_threads(count: typing.SupportsInt | typing.SupportsIndex) -> None:
     """
     Set the most threads that one call may use. Raises ValueError where count < 1.
+    """
+def write_safetensors(path: os.PathLike | str | bytes, metadata: collections.abc.Mapping[str, str], tensors: collections.abc.Mapping[str, typing.Any]) -> None:
+    """
+    Replace or create a safetensors file, all or nothing.
     """
 __version__: str = '0.1.0'

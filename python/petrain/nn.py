@@ -24,6 +24,7 @@ import numpy as np
 from petrain import _core, init
 from petrain._core import (
     DenseWeight,
+    Int8Weight,
     Layer,
     Linear,
     LowRankWeight,
@@ -35,6 +36,7 @@ from petrain._core import (
 
 __all__ = [
     "DenseWeight",
+    "Int8Weight",
     "Layer",
     "Linear",
     "LowRankWeight",

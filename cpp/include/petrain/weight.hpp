@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "petrain/quant.hpp"
 #include "petrain/tensor.hpp"
 
 namespace petrain {
@@ -55,6 +56,24 @@ class DenseWeight final : public Weight {
 
  private:
   Tensor values_, gradient_;
+};
+
+// int8 with a scale for each output. The activations are quantized as they come, row by row. Not trained itself;
+// gradients pass through it.
+class Int8Weight final : public Weight {
+ public:
+  explicit Int8Weight(QuantTensor values);  // (out, in), along axis 0
+
+  const char* format() const override { return "int8"; }
+  std::int64_t out_features() const override { return quantized_.shape()[0]; }
+  std::int64_t in_features() const override { return quantized_.shape()[1]; }
+  void forward(const Tensor& x, const float* bias, Tensor& y, Tape* tape) const override;
+  void backward(const Tensor& x, const Tensor& dy, Tensor* dx, Tape& tape) override;
+  void collect(const std::string& name, std::vector<NamedTensor>& tensors) override;
+  Tensor dense() const override { return dequantize(quantized_); }
+
+ private:
+  QuantTensor quantized_;
 };
 
 // W = A B with A (out, rank) and B (rank, in), each in a form of its own.
