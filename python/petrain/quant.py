@@ -43,8 +43,6 @@ class QuantTensor:
         array([[63.5, -1. ]], dtype=float32)
     """
 
-    _core: _core.QuantTensor
-
     def __init__(self, values: Array, scale: Array, axis: int = 0, zero_point: Array | None = None) -> None:
         self._core = _core.QuantTensor(values, scale, axis, zero_point)
 
