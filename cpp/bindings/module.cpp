@@ -5,6 +5,7 @@ PYBIND11_MODULE(_core, module) {
   module.doc() = "The compiled core of petrain. Use the modules of the package petrain instead.";
   petrain::python::register_cpu(module);
   petrain::python::register_nn(module);
+  petrain::python::register_lowrank(module);
   petrain::python::register_optim(module);
   petrain::python::register_safetensors(module);
 }

@@ -5,6 +5,7 @@
 #include "nn.hpp"
 #include "optim.hpp"
 #include "reduce.hpp"
+#include "wide.hpp"
 
 namespace petrain::kernels {
 
@@ -14,6 +15,7 @@ struct KernelTable {
   const NnTable* nn;
   const OptimTable* optim;
   const ReduceTable* reduce;
+  const WideTable* wide;
 };
 
 }  // namespace petrain::kernels

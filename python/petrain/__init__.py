@@ -9,6 +9,8 @@
 """
 
 from petrain import files, nn, optim
+from petrain import optim, quant
+from petrain import lowrank, optim
 from petrain._core import Error, __version__, cpu_info, get_num_threads, set_num_threads
 from petrain._install import get_cmake_dir, get_include
 from petrain.accumulate import GradAccumulator
@@ -23,6 +25,7 @@ __all__ = [
     "get_include",
     "get_num_threads",
     "nn",
+    "lowrank",
     "optim",
     "set_num_threads",
 ]
