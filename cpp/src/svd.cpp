@@ -11,20 +11,23 @@
 namespace petrain {
 namespace {
 
-// Time of one flop, in flops of the float32 product, measured with AVX2; they decide which method is taken.
-constexpr double kWideCost = 5, kEigenCost = 20, kQrCost = 20;
-constexpr std::int64_t kAlwaysFull = 64;  // columns up to which the full method takes no time worth saving
-constexpr double kUsualIterations = 3;
+// Time of a float64 product's flop, of Eigen's QR's flop, and of its eigenvectors divided by n³: all in flops of the
+// float32 product, measured with AVX2. They decide which method is taken, with a bias to the exact one where it costs
+// little or the randomized one would carry many directions, of which the last are the least accurate.
+constexpr double kWideCost = 5, kQrCost = 20, kEigenCost = 50;
+constexpr std::int64_t kSmall = 128;
+constexpr double kUsualIterations = 4;
 
-bool full_is_faster(double m, double n, double k, double l, double iterations) {
-  const double full = kWideCost * (m * n * n + 2 * m * n * k) + kEigenCost * 9 * n * n * n + kQrCost * 4 * m * k * k;
+bool full_is_better(double m, double n, double k, double l, double iterations) {
+  if (n <= kSmall || 4 * k >= n) return true;
+  const double full = kWideCost * (m * n * n + 2 * m * n * k) + kEigenCost * n * n * n + kQrCost * 4 * m * k * k;
   const double products = 4 * (iterations + 1) * m * n * l;
   const double orthogonal = (iterations + 1) * (m + n) * l * l * (kWideCost + 2);
-  const double small = kEigenCost * 9 * l * l * l + kWideCost * 2 * (m + n) * l * k + kQrCost * 4 * n * k * k;
+  const double small = kEigenCost * l * l * l + kWideCost * 2 * (m + n) * l * k + kQrCost * 4 * n * k * k;
   return full <= products + orthogonal + small;
 }
 
-// The index of a column's entry of largest magnitude once rounded, the first of several.
+// Of a column's entry of largest magnitude once rounded, the first of several.
 bool largest_is_negative(const WideMatrix& u, std::int64_t j) {
   float largest = 0;
   bool negative = false;
@@ -76,7 +79,7 @@ SingularTriplets truncated_svd(const TallMatrix& tall, std::int64_t k, const Svd
   if (options.method == SvdMethod::automatic) {
     const std::int64_t l = k + std::min(options.oversample, a.cols - k);
     const double iterations = options.n_iter ? static_cast<double>(*options.n_iter) : kUsualIterations;
-    full = a.cols <= kAlwaysFull || full_is_faster(a.rows, a.cols, k, l, iterations);
+    full = full_is_better(a.rows, a.cols, k, l, iterations);
   }
   if (!full) return turned(tall, randomized_svd(a, std::ldexp(tall.square, -2 * tall.exponent), k, options));
   return turned(tall, lift(a, symmetric_eigen(gram(a)).vectors, k));

@@ -36,7 +36,8 @@ def svd(
     * "randomized" is subspace iteration with oversampling: its result is the better, the faster the singular values
       decay and the more iterations it does. Source: Halko, Martinsson, Tropp, SIAM Review 53 (2011), algorithm 4.4,
       with CholeskyQR2 (Yamamoto et al., ETNA 44, 2015) in float64.
-    * "auto" takes the one that is estimated to be faster: "full" for small matrices and where ``k`` is large.
+    * "auto" takes "full" for up to 128 rows or columns and for ``k`` from a quarter of them on, else the one that is
+      estimated to be faster.
 
     Args:
         a: float32, (m, n).
@@ -64,7 +65,9 @@ def svd(
         >>> s, u[:, 0], vt[0]
         (array([3.], dtype=float32), array([1., 0., 0.], dtype=float32), array([1., 0.], dtype=float32))
     """
-    iterations = None if isinstance(n_iter, str) and n_iter == "auto" else _integer("n_iter", n_iter)
+    if isinstance(n_iter, str) and n_iter != "auto":
+        raise ValueError(f'n_iter: expected "auto" or an integer, got {n_iter!r}')
+    iterations = None if isinstance(n_iter, str) else _integer("n_iter", n_iter)
     return _core.svd(a, _integer("k", k), _integer("oversample", oversample), iterations, method, _seed(seed))
 
 

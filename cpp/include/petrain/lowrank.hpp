@@ -14,7 +14,7 @@
 namespace petrain {
 
 enum class SvdMethod {
-  automatic,   // whichever of the two is estimated to be faster
+  automatic,   // full for small matrices or large k, else whichever is estimated to be faster
   full,        // eigenvectors of the smaller Gram matrix, in float64
   randomized,  // subspace iteration from a random start (Halko, Martinsson, Tropp, SIAM Review 53, 2011)
 };
