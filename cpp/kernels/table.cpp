@@ -13,12 +13,7 @@ extern const WideTable PETRAIN_TABLE(wide);
 
 extern const KernelTable PETRAIN_TABLE(kernels) = {
     PETRAIN_STRING(PETRAIN_ISA), &PETRAIN_TABLE(gemm),   &PETRAIN_TABLE(nn),
-    &PETRAIN_TABLE(optim),       &PETRAIN_TABLE(reduce),
-    PETRAIN_STRING(PETRAIN_ISA),
-    &PETRAIN_TABLE(optim),
-    &PETRAIN_TABLE(quant),
-    &PETRAIN_TABLE(reduce),
-    &PETRAIN_TABLE(wide),
+    &PETRAIN_TABLE(optim),       &PETRAIN_TABLE(reduce), &PETRAIN_TABLE(wide),
 };
 
 }  // namespace petrain::kernels

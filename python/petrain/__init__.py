@@ -8,9 +8,7 @@
 4.899
 """
 
-from petrain import files, nn, optim
-from petrain import optim, quant
-from petrain import lowrank, optim
+from petrain import files, lowrank, nn, optim
 from petrain._core import Error, __version__, cpu_info, get_num_threads, set_num_threads
 from petrain._install import get_cmake_dir, get_include
 from petrain.accumulate import GradAccumulator
@@ -24,8 +22,8 @@ __all__ = [
     "get_cmake_dir",
     "get_include",
     "get_num_threads",
-    "nn",
     "lowrank",
+    "nn",
     "optim",
     "set_num_threads",
 ]
