@@ -9,6 +9,7 @@ namespace py = pybind11;
 void register_cpu(py::module_& module);
 void register_model(py::module_& module);
 void register_nn(py::module_& module);
+void register_lowrank(py::module_& module);
 void register_optim(py::module_& module);
 void register_safetensors(py::module_& module);
 void register_quant(py::module_& module);

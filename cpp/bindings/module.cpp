@@ -6,6 +6,7 @@ PYBIND11_MODULE(_core, module) {
   petrain::python::register_cpu(module);
   petrain::python::register_model(module);
   petrain::python::register_nn(module);
+  petrain::python::register_lowrank(module);
   petrain::python::register_optim(module);
   petrain::python::register_safetensors(module);
   petrain::python::register_quant(module);

@@ -6,6 +6,7 @@
 #include "optim.hpp"
 #include "quant.hpp"
 #include "reduce.hpp"
+#include "wide.hpp"
 
 namespace petrain::kernels {
 
@@ -16,6 +17,7 @@ struct KernelTable {
   const OptimTable* optim;
   const QuantTable* quant;
   const ReduceTable* reduce;
+  const WideTable* wide;
 };
 
 }  // namespace petrain::kernels

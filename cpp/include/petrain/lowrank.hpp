@@ -1,0 +1,62 @@
+// Truncated singular value decomposition and low-rank factors of a matrix.
+//
+//   petrain::Svd decomposition = petrain::svd(weights, 16);
+//   petrain::LowRank factors = petrain::factorize(weights, {.energy = 0.99});
+//
+// Nothing here depends on the number of threads: the same seed gives the same bits.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+
+#include "petrain/tensor.hpp"
+
+namespace petrain {
+
+enum class SvdMethod {
+  automatic,   // full for small matrices or large k, else whichever is estimated to be faster
+  full,        // eigenvectors of the smaller Gram matrix, in float64
+  randomized,  // subspace iteration from a random start (Halko, Martinsson, Tropp, SIAM Review 53, 2011)
+};
+
+struct SvdOptions {
+  std::int64_t oversample = 10;        // directions beyond k that the randomized method carries along
+  std::optional<std::int64_t> n_iter;  // its iterations; without a value, until they gain nothing more
+  SvdMethod method = SvdMethod::automatic;
+  std::uint64_t seed = 0;  // of its random start
+};
+
+// A ≈ U diag(s) Vᵀ, float32: u (m, k), s (k,) from the largest on, vt (k, n). The entry of largest magnitude of
+// every column of u, the first of several, is positive.
+struct Svd {
+  Tensor u, s, vt;
+};
+
+// `a` is a float32 matrix (m, n), 1 <= k <= min(m, n). Throws std::invalid_argument where it is not, where a value
+// is NaN or infinite, or where a singular value is too large for float32.
+Svd svd(const ConstTensorView& a, std::int64_t k, const SvdOptions& options = {});
+
+// What factorize keeps; exactly one has a value.
+struct Keep {
+  std::optional<std::int64_t> rank;  // from 1 to min(m, n)
+  std::optional<double> energy;      // this part of ‖W‖²_F, in (0, 1]
+  std::optional<double> rel_error;   // ‖W - AB‖_F / ‖W‖_F is at most this, in [0, 1)
+};
+
+// W ≈ A B, float32: a (m, rank), b (rank, n). The singular values are split evenly between them.
+struct LowRank {
+  Tensor a, b;
+  double rel_error = 0;  // ‖W - AB‖_F / ‖W‖_F of these float32 factors, in float64
+
+  std::int64_t rank() const { return b.shape()[0]; }
+  double energy() const { return 1 - rel_error * rel_error; }
+};
+
+// With `energy` or `rel_error` the rank is the smallest that meets it. What float32 factors cannot reach (a
+// rel_error below about 1e-7) gives the rank that would meet it without rounding.
+LowRank factorize(const ConstTensorView& w, const Keep& keep, std::uint64_t seed = 0);
+
+// A B, for factors a (m, r) and b (r, n).
+Tensor low_rank_product(const ConstTensorView& a, const ConstTensorView& b);
+
+}  // namespace petrain

@@ -1,0 +1,59 @@
+#include "wide.hpp"
+
+namespace petrain::kernels {
+namespace {
+
+// The register tile: kRows × (kVectors · kWidth) sums.
+#if defined(__AVX512F__)
+constexpr int kWidth = 8, kRows = 8;
+#elif defined(__AVX2__)
+constexpr int kWidth = 4, kRows = 4;
+#elif defined(__aarch64__)
+constexpr int kWidth = 2, kRows = 4;
+#else
+constexpr int kWidth = 2, kRows = 2;
+#endif
+constexpr int kVectors = kWideColumns / kWidth;
+
+using Vector = double __attribute__((vector_size(kWidth * sizeof(double))));
+using UnalignedVector =
+    double __attribute__((vector_size(kWidth * sizeof(double)), aligned(alignof(double)), may_alias));
+
+template <int rows>
+void tile(const WideArgs& args, std::ptrdiff_t first) {
+  const float* a = args.a + first * args.row_stride;
+  const double* b = args.b;
+  Vector sums[rows][kVectors] = {};
+  for (std::ptrdiff_t step = 0; step < args.depth; ++step, a += args.col_stride, b += kWideColumns) {
+    Vector row[kVectors];
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v) row[v] = *reinterpret_cast<const UnalignedVector*>(b + v * kWidth);
+#pragma GCC unroll 8
+    for (int i = 0; i < rows; ++i) {
+      const double factor = a[i * args.row_stride];
+#pragma GCC unroll 4
+      for (int v = 0; v < kVectors; ++v) sums[i][v] += factor * row[v];
+    }
+  }
+  double* c = args.c + first * args.c_stride;
+#pragma GCC unroll 8
+  for (int i = 0; i < rows; ++i, c += args.c_stride) {
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v) {
+      auto* target = reinterpret_cast<UnalignedVector*>(c + v * kWidth);
+      *target = *target + sums[i][v];
+    }
+  }
+}
+
+void multiply(const WideArgs& args) {
+  std::ptrdiff_t first = 0;
+  for (; first + kRows <= args.rows; first += kRows) tile<kRows>(args, first);
+  for (; first < args.rows; ++first) tile<1>(args, first);
+}
+
+}  // namespace
+
+extern const WideTable PETRAIN_TABLE(wide) = {multiply};
+
+}  // namespace petrain::kernels

@@ -1,0 +1,40 @@
+// Products of a float32 matrix in float64, split over the threads. The bits depend neither on the number of
+// threads nor on the instruction set.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "gemm.hpp"
+
+namespace petrain {
+
+// A row-major matrix of doubles; the rows may lie further apart than `cols`.
+struct WideMatrix {
+  WideMatrix() = default;
+  WideMatrix(std::int64_t row_count, std::int64_t col_count)
+      : rows(row_count), cols(col_count), stride((col_count + 7) / 8 * 8), values(row_count * stride) {}
+
+  double* row(std::int64_t i) { return values.data() + i * stride; }
+  const double* row(std::int64_t i) const { return values.data() + i * stride; }
+
+  std::int64_t rows = 0, cols = 0, stride = 0;
+  std::vector<double> values;
+};
+
+WideMatrix gram(const ConstMatrix& x);                                                 // XᵀX
+WideMatrix multiply(const ConstMatrix& a, const WideMatrix& b, std::int64_t columns);  // A times B's first columns
+WideMatrix multiply(const ConstMatrix& a, const ConstMatrix& b);                       // A B
+
+// Makes the columns orthonormal, in order, by Householder's QR; a column within the span of the earlier ones becomes
+// some direction outside of it. Gives the diagonal of R, made non-negative: how long each column was beyond that span.
+std::vector<double> orthonormalize(WideMatrix& y);
+
+// Eigenvalues of a symmetric matrix, largest first, and its eigenvectors as columns.
+struct SymmetricEigen {
+  std::vector<double> values;
+  WideMatrix vectors;
+};
+SymmetricEigen symmetric_eigen(const WideMatrix& matrix);
+
+}  // namespace petrain
