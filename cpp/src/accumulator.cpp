@@ -14,9 +14,16 @@ GradAccumulator::GradAccumulator(std::vector<Shape> shapes) {
   for (const Tensor& sum : sums_) views_.push_back(sum.view());
 }
 
+namespace {
+
+// Both a weight and 1 / Σ weights are then far from what float32 cannot hold.
+constexpr double kSmallestWeight = 1e-30, kLargestWeight = 1e30;
+
+}  // namespace
+
 bool GradAccumulator::add(std::span<const ConstTensorView> grads, double weight) {
-  if (!(weight > 0) || !std::isfinite(weight)) {
-    throw std::invalid_argument("weight must be positive and finite, got " + number_text(weight));
+  if (!(weight >= kSmallestWeight && weight <= kLargestWeight)) {
+    throw std::invalid_argument("weight must be positive, from 1e-30 to 1e30, got " + number_text(weight));
   }
   require_count(grads.size(), sums_.size(), "gradients");
   struct Chunk {

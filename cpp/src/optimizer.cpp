@@ -82,25 +82,9 @@ void check_range(const kernels::Hyper& hyper, double value) {
   }
 }
 
-void check_distinct(const std::vector<const TensorView*>& views) {
-  struct Extent {
-    const char *begin, *end;
-    std::size_t index;
-  };
-  std::vector<Extent> extents;
-  for (std::size_t i = 0; i < views.size(); ++i) {
-    const char* begin = views[i]->as<char>();
-    const auto bytes = static_cast<std::size_t>(views[i]->size()) * dtype_size(views[i]->dtype);
-    if (bytes > 0) extents.push_back({begin, begin + bytes, i});
-  }
-  std::sort(extents.begin(), extents.end(), [](const Extent& a, const Extent& b) { return a.begin < b.begin; });
-  for (std::size_t i = 1; i < extents.size(); ++i) {
-    if (extents[i].begin < extents[i - 1].end) {
-      throw std::invalid_argument("parameters " + std::to_string(std::min(extents[i - 1].index, extents[i].index)) +
-                                  " and " + std::to_string(std::max(extents[i - 1].index, extents[i].index)) +
-                                  " share memory: each parameter may be given once");
-    }
-  }
+const std::byte* begin_of(const ConstTensorView& view) { return view.as<std::byte>(); }
+const std::byte* end_of(const ConstTensorView& view) {
+  return begin_of(view) + static_cast<std::size_t>(view.size()) * dtype_size(view.dtype);
 }
 
 }  // namespace
@@ -135,9 +119,34 @@ Optimizer::Optimizer(std::vector<ParamGroup> groups) {
     }
   }
   if (params_.empty()) throw std::invalid_argument("expected at least one parameter, got none");
-  std::vector<const TensorView*> views;
-  for (const Param& param : params_) views.push_back(&param.view);
-  check_distinct(views);
+  sort_by_address();
+}
+
+// Where two parameters share memory, two neighbours in the order of their addresses do.
+void Optimizer::sort_by_address() {
+  for (std::size_t i = 0; i < params_.size(); ++i) {
+    if (params_[i].view.size() > 0) by_address_.push_back(i);
+  }
+  std::sort(by_address_.begin(), by_address_.end(),
+            [&](std::size_t a, std::size_t b) { return begin_of(params_[a].view) < begin_of(params_[b].view); });
+  for (std::size_t i = 1; i < by_address_.size(); ++i) {
+    const auto [first, second] = std::minmax(by_address_[i - 1], by_address_[i]);
+    if (begin_of(params_[by_address_[i]].view) < end_of(params_[by_address_[i - 1]].view)) {
+      throw std::invalid_argument("parameters " + std::to_string(first) + " and " + std::to_string(second) +
+                                  " share memory: each parameter may be given once");
+    }
+  }
+}
+
+// Kernels take it that what they write is not what they read.
+void Optimizer::check_apart(const ConstTensorView& grad, std::size_t index) const {
+  if (grad.size() == 0) return;
+  const auto param = std::partition_point(by_address_.begin(), by_address_.end(),
+                                          [&](std::size_t i) { return end_of(params_[i].view) <= begin_of(grad); });
+  if (param != by_address_.end() && begin_of(params_[*param].view) < end_of(grad)) {
+    throw std::invalid_argument("gradient " + std::to_string(index) + " shares memory with parameter " +
+                                std::to_string(*param));
+  }
 }
 
 StepInfo Optimizer::step(std::span<const ConstTensorView> grads, const StepOptions& options) {
@@ -164,6 +173,7 @@ StepInfo Optimizer::step_scaled(std::span<const ConstTensorView> grads, double s
     if (grads[i].dtype != DType::f32 || grads[i].shape != param.view.shape) {
       require(grads[i], DType::f32, param.view.shape, "gradient " + std::to_string(i));
     }
+    check_apart(grads[i], i);
     if (i == 0 || param.group != params_[i - 1].group || param.steps != params_[i - 1].steps) {
       const Group& group = groups_[param.group];
       coefficients.push_back(

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
+import numpy as np
+
 Array: TypeAlias = Any  # a NumPy array, or what exports DLPack from CPU memory
 Arrays: TypeAlias = "Sequence[Array] | Mapping[str, Array]"
 
@@ -34,3 +36,20 @@ def in_order(arrays: Arrays, names: Sequence[str] | None, what: str) -> list[Arr
     if missing or unknown:
         raise ValueError(f"{what}: expected the names of the parameters; missing {missing}, unknown {unknown}")
     return [arrays[name] for name in names]
+
+
+def flatten(hypers: Mapping[str, Any]) -> dict[str, float]:
+    """Hyperparameters as the core names them: betas=(a, b) becomes beta1=a, beta2=b."""
+    flat: dict[str, float] = {}
+    for name, value in hypers.items():
+        if name == "betas":
+            if not isinstance(value, Sequence) or len(value) != 2:
+                raise ValueError(f"betas: expected two numbers, got {value!r}")
+            if not all(isinstance(beta, (int, float, np.number)) for beta in value):
+                raise TypeError(f"betas: expected two numbers, got {value!r}")
+            flat.update(beta1=float(value[0]), beta2=float(value[1]))
+        elif isinstance(value, (int, float, np.number)):
+            flat[name] = float(value)
+        else:
+            raise TypeError(f"{name}: expected a number, got {type(value).__name__}")
+    return flat

@@ -39,7 +39,8 @@ class GradAccumulator:
         """Add ``weight * grads``; ``weight`` is positive: a number of samples or tokens.
 
         Raises:
-            ValueError: a shape or dtype differs, or a gradient is NaN or infinite. Nothing was added then.
+            ValueError: a shape or dtype differs, a gradient is NaN or infinite, or the weight is not in
+                [1e-30, 1e30]. Nothing was added then.
         """
         if not self._core.add(in_order(grads, self._names, "grads"), weight):
             raise ValueError("a gradient is NaN or infinite; the micro-batch was not added")

@@ -10,11 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from typing import Any, ClassVar
 
-import numpy as np
-
 from petrain import _core
 from petrain._core import StepInfo
-from petrain._params import Arrays, in_order, is_group_list, split
+from petrain._params import Arrays, flatten, in_order, is_group_list, split
+from petrain._state import check_state
 from petrain.accumulate import GradAccumulator
 
 __all__ = ["SGD", "Adagrad", "Adam", "AdamW", "Optimizer", "ParamGroup", "StepInfo"]
@@ -44,7 +43,7 @@ class ParamGroup(MutableMapping[str, Any]):
     def __setitem__(self, name: str, value: Any) -> None:
         before = self[name] if name in self._names else None
         try:
-            for key, number in _flatten({name: value}).items():
+            for key, number in flatten({name: value}).items():
                 self._core.set_hyper(self._index, key, number)
         except ValueError:
             if name == "betas" and before is not None:  # the first may have been written
@@ -82,7 +81,7 @@ class Optimizer:
             names = None if names is None or group_names is None else names + group_names
             hypers = {**defaults, **{key: value for key, value in group.items() if key != "params"}}
             rule, hypers = self._rule(hypers)
-            core_groups.append((rule, _flatten(hypers), arrays))
+            core_groups.append((rule, flatten(hypers), arrays))
         if names is not None and len(set(names)) != len(names):
             raise ValueError("each parameter name may be given once")
         self._names = names
@@ -112,53 +111,43 @@ class Optimizer:
             ValueError: number, names, shapes or dtypes do not match. Nothing was changed.
         """
         if isinstance(grads, GradAccumulator):
+            if None not in (self._names, grads._names) and self._names != grads._names:
+                raise ValueError(f"the accumulator has parameters {grads._names}, the optimizer {self._names}")
             return self._core.step_accumulated(grads._core, max_norm)
         return self._core.step(in_order(grads, self._names, "grads"), max_norm)
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that a resumed run needs: hyperparameters, step counts and copies of the state arrays."""
+        state = self._live_state()
+        state["state"] = [{name: array.copy() for name, array in arrays.items()} for arrays in state["state"]]
+        return state
+
+    def _live_state(self) -> dict[str, Any]:
+        """The state_dict with the arrays themselves."""
         params = range(len(self._core.shapes()))
         return {
             "version": _STATE_VERSION,
             "groups": [{"rule": group.rule, **group} for group in self.param_groups],
             "names": None if self._names is None else list(self._names),
             "steps": [self._core.steps(i) for i in params],
-            "state": [{name: array.copy() for name, array in self._core.state(i).items()} for i in params],
+            "state": [self._core.state(i) for i in params],
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take over what :meth:`state_dict` gave, so that the run goes on bit for bit.
 
         Raises:
-            ValueError: it belongs to another version, rule or model. Nothing was changed.
+            ValueError: it belongs to another version, rule or model, or a value is out of range. Nothing was changed.
+            TypeError: it is no dict.
         """
-        _expect("version", state.get("version"), _STATE_VERSION)
-        groups, steps, arrays = state["groups"], state["steps"], state["state"]
-        _expect("rules", [g["rule"] for g in groups], [g.rule for g in self.param_groups])
-        _expect("parameter names", state["names"], self._names)
-        shapes = self._core.shapes()
-        _expect("number of step counts", len(steps), len(shapes))
-        _expect("number of parameter states", len(arrays), len(shapes))
-        for i, (step, given) in enumerate(zip(steps, arrays, strict=True)):
-            if not isinstance(step, int) or step < 0:
-                raise ValueError(f"step count {i}: expected an integer of at least 0, got {step!r}")
-            own = self._core.state(i)
-            _expect(f"states of parameter {i}", sorted(given), sorted(own))
-            for name, array in own.items():
-                _expect(f"shape of {name} of parameter {i}", np.shape(given[name]), array.shape)
-                _expect(f"dtype of {name} of parameter {i}", str(np.asarray(given[name]).dtype), str(array.dtype))
-        before = [dict(group) for group in self.param_groups]
-        try:
-            for group, values in zip(self.param_groups, groups, strict=True):
-                group.update({key: value for key, value in values.items() if key != "rule"})
-        except ValueError:
-            for group, values in zip(self.param_groups, before, strict=True):
-                group.update(values)
-            raise
-        for i, (step, given) in enumerate(zip(steps, arrays, strict=True)):
+        own = self._live_state()
+        check_state(state, own)
+        for group, values in zip(self.param_groups, state["groups"], strict=True):
+            group.update({key: value for key, value in values.items() if key != "rule"})
+        for i, (step, arrays) in enumerate(zip(state["steps"], state["state"], strict=True)):
             self._core.set_steps(i, step)
-            for name, array in self._core.state(i).items():
-                array[...] = given[name]
+            for name, array in own["state"][i].items():
+                array[...] = arrays[name]
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.param_groups})"
@@ -332,23 +321,3 @@ class AdamW(Optimizer):
 def _hypers(arguments: Mapping[str, Any]) -> dict[str, Any]:
     """The hyperparameters among the local variables of a constructor."""
     return {name: value for name, value in arguments.items() if name not in ("self", "params", "__class__")}
-
-
-def _flatten(hypers: Mapping[str, Any]) -> dict[str, float]:
-    """Hyperparameters as the core names them: betas=(a, b) becomes beta1=a, beta2=b."""
-    flat: dict[str, float] = {}
-    for name, value in hypers.items():
-        if name == "betas":
-            if not isinstance(value, Sequence) or len(value) != 2:
-                raise ValueError(f"betas: expected two numbers, got {value!r}")
-            flat.update(beta1=float(value[0]), beta2=float(value[1]))
-        elif isinstance(value, (int, float, np.number)):
-            flat[name] = float(value)
-        else:
-            raise TypeError(f"{name}: expected a number, got {type(value).__name__}")
-    return flat
-
-
-def _expect(what: str, got: Any, expected: Any) -> None:
-    if got != expected:
-        raise ValueError(f"state_dict: expected {what} {expected!r}, got {got!r}")

@@ -45,7 +45,9 @@ class GradAccumulator {
  public:
   explicit GradAccumulator(std::vector<Shape> shapes);
 
-  // Adds weight * gradients. Returns false, and changes nothing, where a gradient is NaN or infinite.
+  // infinite.
+  // Adds weight * gradients, weight from 1e-30 to 1e30. Returns false, and changes nothing, where a gradient is NaN
+  // or infinite.
   bool add(std::span<const ConstTensorView> grads, double weight = 1.0);
   void reset();
 
@@ -103,10 +105,13 @@ class Optimizer {
 
   StepInfo step_scaled(std::span<const ConstTensorView> grads, double scale, const StepOptions& options);
   std::size_t hyper_index(std::size_t group, const std::string& name) const;
+  void sort_by_address();
+  void check_apart(const ConstTensorView& grad, std::size_t index) const;
 
   std::vector<Group> groups_;
   std::vector<Param> params_;
   std::vector<Chunk> chunks_;
+  std::vector<std::size_t> by_address_;  // parameters in the order of their memory
 };
 
 }  // namespace petrain

@@ -1,0 +1,28 @@
+"""What all tests share."""
+
+import numpy as np
+import petrain
+import pytest
+from hypothesis import settings
+
+# The same examples in every run; no deadlines, since machines are shared.
+settings.register_profile("petrain", deadline=None, derandomize=True, max_examples=60)
+settings.load_profile("petrain")
+
+
+def pytest_report_header():
+    info = petrain.cpu_info()
+    return f"petrain: {info['isa']} of {', '.join(info['available'])}; {info['threads']} threads"
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(20240229)
+
+
+@pytest.fixture
+def threads():
+    """Sets the number of threads for one test: threads(2)."""
+    before = petrain.get_num_threads()
+    yield petrain.set_num_threads
+    petrain.set_num_threads(before)
