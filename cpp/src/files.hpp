@@ -40,7 +40,8 @@ class InputFile {
 
 // Writes the pieces, one after another, to a file that takes the place of the one at this path at once: temporary
 // name in the same folder, sync, rename, sync of the folder. On failure (IoError) the temporary file is removed and
-// the old file is as it was. An old file's permissions are kept.
+// the old file is as it was; only where the last step fails, the sync of the folder, the new file is in its place. An
+// old file's permissions are kept.
 void replace_file(const std::string& path, std::span<const std::span<const std::byte>> pieces);
 
 }  // namespace petrain

@@ -1,5 +1,6 @@
 #include "safetensors_header.hpp"
 
+#include <algorithm>
 #include <limits>
 #include <nlohmann/json.hpp>
 
@@ -204,7 +205,7 @@ SafetensorsHeader parse_safetensors_header(const std::string& text) {
   }
   SafetensorsHeader header;
   HeaderReader reader(header);
-  json::sax_parse(text, &reader);
+  if (!json::sax_parse(text, &reader)) throw Error("header: expected JSON");
   return header;
 }
 
