@@ -13,10 +13,13 @@ extern const ReduceTable PETRAIN_TABLE(reduce);
 extern const WideTable PETRAIN_TABLE(wide);
 
 extern const KernelTable PETRAIN_TABLE(kernels) = {
-    PETRAIN_STRING(PETRAIN_ISA), &PETRAIN_TABLE(gemm),  &PETRAIN_TABLE(nn),
-    &PETRAIN_TABLE(optim),       &PETRAIN_TABLE(quant), &PETRAIN_TABLE(reduce),
-    PETRAIN_STRING(PETRAIN_ISA), &PETRAIN_TABLE(gemm),   &PETRAIN_TABLE(nn),
-    &PETRAIN_TABLE(optim),       &PETRAIN_TABLE(reduce), &PETRAIN_TABLE(wide),
+    .isa = PETRAIN_STRING(PETRAIN_ISA),
+    .gemm = &PETRAIN_TABLE(gemm),
+    .nn = &PETRAIN_TABLE(nn),
+    .optim = &PETRAIN_TABLE(optim),
+    .quant = &PETRAIN_TABLE(quant),
+    .reduce = &PETRAIN_TABLE(reduce),
+    .wide = &PETRAIN_TABLE(wide),
 };
 
 }  // namespace petrain::kernels

@@ -8,8 +8,7 @@
 4.899
 """
 
-from petrain import files, nn, optim, quant
-from petrain import files, lowrank, nn, optim
+from petrain import compress, files, lowrank, nn, optim, quant
 from petrain._core import Error, __version__, cpu_info, get_num_threads, set_num_threads
 from petrain._install import get_cmake_dir, get_include
 from petrain.accumulate import GradAccumulator

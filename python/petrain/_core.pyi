@@ -6,7 +6,7 @@ import collections.abc
 import numpy
 import os
 import typing
-__all__: list[str] = ['DenseWeight', 'Error', 'GradAccumulator', 'Int8Weight', 'Layer', 'Linear', 'LowRankWeight', 'Optimizer', 'QuantTensor', 'ReLU', 'Sequential', 'StepInfo', 'Weight', 'cpu_info', 'cross_entropy', 'get_num_threads', 'init_normal', 'init_uniform', 'init_weight', 'linear_int8', 'load_model', 'manual_seed', 'matmul_int', 'quantize', 'read_safetensors', 'rules', 'save_model', 'set_num_threads', 'write_safetensors']
+__all__: list[str] = ['DenseWeight', 'Error', 'GradAccumulator', 'Int8Weight', 'Layer', 'Linear', 'LowRankWeight', 'Optimizer', 'QuantTensor', 'ReLU', 'Sequential', 'StepInfo', 'Weight', 'cpu_info', 'cross_entropy', 'factorize', 'get_num_threads', 'init_normal', 'init_uniform', 'init_weight', 'linear_int8', 'load_model', 'low_rank_product', 'manual_seed', 'matmul_int', 'quantize', 'read_safetensors', 'rules', 'save_model', 'set_num_threads', 'svd', 'write_safetensors']
 class Error(Exception):
     pass
 class Weight:
@@ -243,6 +243,10 @@ def cpu_info() -> dict:
     """
 def cross_entropy(logits: typing.Any, labels: numpy.ndarray) -> tuple[float, numpy.ndarray]:
     ...
+def factorize(w: typing.Any, rank: typing.SupportsInt | typing.SupportsIndex | None, energy: typing.SupportsFloat | typing.SupportsIndex | None, rel_error: typing.SupportsFloat | typing.SupportsIndex | None, seed: typing.SupportsInt | typing.SupportsIndex) -> tuple[numpy.ndarray, numpy.ndarray, float]:
+    """
+    (a, b, rel_error)
+    """
 def get_num_threads() -> int:
     """
     The most threads that one call may use.
@@ -257,6 +261,8 @@ def linear_int8(x: typing.Any, w: QuantTensor, bias: typing.Any) -> numpy.ndarra
     ...
 def load_model(path: os.PathLike | str | bytes) -> ...:
     ...
+def low_rank_product(a: typing.Any, b: typing.Any) -> numpy.ndarray:
+    ...
 def manual_seed(seed: typing.SupportsInt | typing.SupportsIndex) -> None:
     """
     Start the sequence of seeds for layers that are not given one. It starts at 0 by itself.
@@ -265,7 +271,7 @@ def matmul_int(a: typing.Any, b: typing.Any) -> numpy.ndarray:
     ...
 def quantize(w: typing.Any, axis: typing.SupportsInt | typing.SupportsIndex) -> QuantTensor:
     ...
-def read_safetensors(path: os.PathLike | str | bytes) -> tuple[dict[str, str], dict]:
+def read_safetensors(path: typing.Any) -> tuple[dict[str, str], dict]:
     """
     The metadata and the tensors of a safetensors file.
     """
@@ -279,7 +285,11 @@ def set_num_threads(count: typing.SupportsInt | typing.SupportsIndex) -> None:
     """
     Set the most threads that one call may use. Raises ValueError where count < 1.
     """
-def write_safetensors(path: os.PathLike | str | bytes, metadata: collections.abc.Mapping[str, str], tensors: collections.abc.Mapping[str, typing.Any]) -> None:
+def svd(a: typing.Any, k: typing.SupportsInt | typing.SupportsIndex, oversample: typing.SupportsInt | typing.SupportsIndex, n_iter: typing.SupportsInt | typing.SupportsIndex | None, method: str, seed: typing.SupportsInt | typing.SupportsIndex) -> tuple[numpy.ndarray, numpy.ndarray, numpy.ndarray]:
+    """
+    (u, s, vt); n_iter None: until it gains nothing more.
+    """
+def write_safetensors(path: typing.Any, metadata: collections.abc.Mapping[str, str], tensors: collections.abc.Mapping[str, typing.Any]) -> None:
     """
     Replace or create a safetensors file, all or nothing.
     """
