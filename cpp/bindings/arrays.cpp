@@ -59,7 +59,7 @@ ArrayRef borrow_dlpack(py::handle source, const std::string& what, Access access
     refuse(what, "dtype float32, float64, int8, uint8, int32 or int64", name);
   }
   ref.view.dtype = dtype_from(kind, tensor.dtype.bits / 8, what, name);
-  if (tensor.strides != nullptr) {
+  if (tensor.strides != nullptr && ref.view.size() > 0) {  // strides of nothing are arbitrary
     std::int64_t expected = 1;
     for (int i = tensor.ndim - 1; i >= 0; --i) {
       if (tensor.shape[i] != 1 && tensor.strides[i] != expected) {

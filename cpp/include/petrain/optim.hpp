@@ -45,7 +45,6 @@ class GradAccumulator {
  public:
   explicit GradAccumulator(std::vector<Shape> shapes);
 
-  // infinite.
   // Adds weight * gradients, weight from 1e-30 to 1e30. Returns false, and changes nothing, where a gradient is NaN
   // or infinite.
   bool add(std::span<const ConstTensorView> grads, double weight = 1.0);
