@@ -72,7 +72,7 @@ def configure_and_test(preset: str, *options: str) -> str:
     output = run("cmake", "--preset", preset, f"-DPETRAIN_PYTHON={sys.executable}", *options)
     output += run("cmake", "--build", "--preset", preset)
     output += run("ctest", "--preset", preset)
-    return output + run("ctest", "--preset", preset, "--verbose", "--tests-regex", "kernel_objects")
+    return output + run("ctest", "--preset", preset, "--verbose", "--tests-regex", "kernel_objects|digest")
 
 
 def cpp() -> str:
@@ -159,7 +159,7 @@ def run_part(name: str, check: Callable[[], str]) -> tuple[str, str, float, str]
     try:
         output = check()
         status, detail = "ok", last_line(output)
-        for line in re.findall(r"^(?:SKIPPED |\d+: kernels ).*", output, re.MULTILINE):
+        for line in re.findall(r"^(?:SKIPPED |\d+: kernels |\d+: digest ).*", output, re.MULTILINE):
             print(f"  {line}")
     except PartSkippedError as reason:
         output, status, detail = str(reason), "skipped", str(reason)
