@@ -2,6 +2,7 @@
 
 #include <cstring>
 #include <stdexcept>
+#include <string_view>
 #include <utility>
 
 #include "dlpack.hpp"
@@ -9,27 +10,61 @@
 namespace petrain::python {
 namespace {
 
-constexpr DType kAll[] = {DType::f32, DType::f64, DType::i8, DType::u8, DType::i32, DType::i64};
+constexpr DType kAll[] = {DType::f32, DType::f64, DType::f16, DType::bf16,
+                          DType::i8,  DType::u8,  DType::i32, DType::i64};
+constexpr const char* kAllNames = "dtype float32, float64, float16, bfloat16, int8, uint8, int32 or int64";
 
-py::dtype numpy_dtype(DType dtype) { return py::dtype(dtype_name(dtype)); }
+// NumPy knows bfloat16 once ml_dtypes has been imported; without it the array shows the 16 bits of each number.
+py::dtype numpy_dtype(DType dtype) {
+  if (dtype != DType::bf16) return py::dtype(dtype_name(dtype));
+  static const bool has_ml_dtypes =
+      py::module_::import("importlib.util").attr("find_spec")("ml_dtypes").ptr() != Py_None;
+  if (!has_ml_dtypes) return py::dtype("uint16");
+  return py::dtype::from_args(py::module_::import("ml_dtypes").attr("bfloat16"));
+}
 
 [[noreturn]] void refuse(const std::string& what, const std::string& expected, const std::string& got) {
   throw std::invalid_argument(what + ": expected " + expected + ", got " + got);
 }
 
+char kind_of(DType dtype) {
+  switch (dtype) {
+    case DType::bf16:
+      return 'b';
+    case DType::u8:
+      return 'u';
+    case DType::i8:
+    case DType::i32:
+    case DType::i64:
+      return 'i';
+    default:
+      return 'f';
+  }
+}
+
 DType dtype_from(char kind, std::int64_t bytes, const std::string& what, const std::string& got) {
   for (const DType dtype : kAll) {
-    const char own = dtype == DType::f32 || dtype == DType::f64 ? 'f' : dtype == DType::u8 ? 'u' : 'i';
-    if (own == kind && static_cast<std::int64_t>(dtype_size(dtype)) == bytes) return dtype;
+    if (kind_of(dtype) == kind && static_cast<std::int64_t>(dtype_size(dtype)) == bytes) return dtype;
   }
-  refuse(what, "dtype float32, float64, int8, uint8, int32 or int64", got);
+  refuse(what, kAllNames, got);
+}
+
+// A name costs more than all else: it is made only where the kind does not say enough.
+DType dtype_of(const py::array& array, const std::string& what) {
+  const char kind = array.dtype().kind();
+  if (kind == 'f' || kind == 'i' || kind == 'u') {
+    for (const DType dtype : kAll) {
+      if (kind_of(dtype) == kind && static_cast<std::int64_t>(dtype_size(dtype)) == array.itemsize()) return dtype;
+    }
+  }
+  const std::string name = py::str(array.dtype());
+  return dtype_from(name == "bfloat16" ? 'b' : kind == 'b' ? '?' : kind, array.itemsize(), what, name);
 }
 
 ArrayRef borrow_numpy(const py::array& array, const std::string& what, Access access) {
-  const std::string name = py::str(array.dtype());
-  if (array.dtype().byteorder() == '>') refuse(what, "native byte order", name);
+  if (array.dtype().byteorder() == '>') refuse(what, "native byte order", py::str(array.dtype()));
   ArrayRef ref;
-  ref.view.dtype = dtype_from(array.dtype().kind(), array.itemsize(), what, name);
+  ref.view.dtype = dtype_of(array, what);
   ref.view.shape.assign(array.shape(), array.shape() + array.ndim());
   if (!(array.flags() & py::array::c_style)) {
     refuse(
@@ -54,12 +89,16 @@ ArrayRef borrow_dlpack(py::handle source, const std::string& what, Access access
   const DLTensor& tensor = managed->dl_tensor;
   ArrayRef ref;
   ref.view.shape.assign(tensor.shape, tensor.shape + tensor.ndim);
-  const char kind = tensor.dtype.code == kDLFloat ? 'f' : tensor.dtype.code == kDLInt ? 'i' : 'u';
-  const std::string name = std::string(py::str(exporter.attr("dtype")));
-  if (tensor.dtype.lanes != 1 || tensor.dtype.bits % 8 != 0 || tensor.dtype.code > kDLFloat) {
-    refuse(what, "dtype float32, float64, int8, uint8, int32 or int64", name);
+  constexpr std::string_view kKinds = "iuf?b";  // by the protocol's codes: int, uint, float, handle, bfloat
+  if (tensor.dtype.lanes != 1 || tensor.dtype.bits % 8 != 0 || tensor.dtype.code >= kKinds.size()) {
+    refuse(what, kAllNames, py::str(exporter.attr("dtype")));
   }
-  ref.view.dtype = dtype_from(kind, tensor.dtype.bits / 8, what, name);
+  const char kind = kKinds[tensor.dtype.code];
+  if (kind == 'f' && tensor.dtype.bits == 32) {
+    ref.view.dtype = DType::f32;  // the common case makes no name
+  } else {
+    ref.view.dtype = dtype_from(kind, tensor.dtype.bits / 8, what, py::str(exporter.attr("dtype")));
+  }
   if (tensor.strides != nullptr && ref.view.size() > 0) {  // strides of nothing are arbitrary
     std::int64_t expected = 1;
     for (int i = tensor.ndim - 1; i >= 0; --i) {
@@ -88,7 +127,14 @@ std::vector<ArrayRef> borrow_all(const py::sequence& arrays, const std::string& 
   std::vector<ArrayRef> refs;
   refs.reserve(arrays.size());
   std::size_t index = 0;
-  for (const py::handle array : arrays) refs.push_back(borrow(array, what + " " + std::to_string(index++), access));
+  for (const py::handle array : arrays) {
+    const std::size_t number = index++;
+    if (array.is_none()) {  // a view without data: the core says whether that may be
+      refs.emplace_back();
+    } else {
+      refs.push_back(borrow(array, what + " " + std::to_string(number), access));
+    }
+  }
   return refs;
 }
 

@@ -17,27 +17,65 @@ struct PyOptimizer {
   std::unique_ptr<Optimizer> core;
 };
 
-using GroupTuple = std::tuple<std::string, std::map<std::string, double>, py::list>;
+// (rule, hyperparameters, arrays, state_dtype or None, rounding); the last two may be left out.
+using GroupTuple = py::tuple;
 
-std::unique_ptr<PyOptimizer> make_optimizer(const std::vector<GroupTuple>& groups) {
+template <class Value>
+Value named(const std::string& what, const std::string& name,
+            std::initializer_list<std::pair<const char*, Value>> known) {
+  std::string names;
+  for (const auto& [own, value] : known) {
+    if (name == own) return value;
+    names += (names.empty() ? "" : ", ") + std::string(own);
+  }
+  throw std::invalid_argument(what + ": expected one of " + names + ", got \"" + name + "\"");
+}
+
+ParamGroup group_from(const py::tuple& given, PyOptimizer& optimizer) {
+  ParamGroup group{given[0].cast<std::string>(), given[1].cast<std::map<std::string, double>>()};
+  if (given.size() > 3 && !given[3].is_none()) {
+    group.state_dtype = named<DType>("state_dtype", given[3].cast<std::string>(),
+                                     {{"float32", DType::f32}, {"bfloat16", DType::bf16}, {"int8", DType::i8}});
+  }
+  if (given.size() > 4) {
+    group.rounding = named<Rounding>("rounding", given[4].cast<std::string>(),
+                                     {{"nearest", Rounding::nearest},
+                                      {"stochastic", Rounding::stochastic},
+                                      {"kahan", Rounding::kahan},
+                                      {"master", Rounding::master}});
+  }
+  for (const py::handle array : given[2].cast<py::list>()) {
+    const std::string what = "parameter " + std::to_string(optimizer.params.size());
+    optimizer.params.push_back(borrow(array, what, Access::write));
+    group.params.push_back(optimizer.params.back().view);
+  }
+  return group;
+}
+
+std::unique_ptr<PyOptimizer> make_optimizer(const std::vector<GroupTuple>& groups, std::uint64_t seed) {
   auto optimizer = std::make_unique<PyOptimizer>();
   std::vector<ParamGroup> core_groups;
-  for (const auto& [rule, hypers, arrays] : groups) {
-    ParamGroup group{rule, hypers, {}};
-    for (const py::handle array : arrays) {
-      const std::string what = "parameter " + std::to_string(optimizer->params.size());
-      optimizer->params.push_back(borrow(array, what, Access::write));
-      group.params.push_back(optimizer->params.back().view);
-    }
-    core_groups.push_back(std::move(group));
-  }
-  optimizer->core = std::make_unique<Optimizer>(std::move(core_groups));
+  core_groups.reserve(groups.size());
+  for (const py::tuple& group : groups) core_groups.push_back(group_from(group, *optimizer));
+  optimizer->core = std::make_unique<Optimizer>(std::move(core_groups), seed);
   return optimizer;
 }
 
-StepOptions options_from(std::optional<double> max_norm) {
-  StepOptions options;
+void add_group(PyOptimizer& self, const py::tuple& given) {
+  const std::size_t before = self.params.size();
+  try {
+    self.core->add_group(group_from(given, self));
+  } catch (...) {
+    self.params.resize(before);
+    throw;
+  }
+}
+
+StepOptions options_from(std::optional<double> max_norm, double grad_scale, std::optional<double> max_value,
+                         bool zero_grads, bool allow_missing) {
+  StepOptions options{.grad_scale = grad_scale, .zero_grads = zero_grads, .allow_missing = allow_missing};
   if (max_norm) options.max_norm = *max_norm;
+  if (max_value) options.max_value = *max_value;
   return options;
 }
 
@@ -52,6 +90,7 @@ void register_optim(py::module_& module) {
           py::dict entry;
           entry["hypers"] = rule.hypers;
           entry["states"] = rule.states;
+          entry["memory"] = rule.memory;
           result[py::str(rule.name)] = entry;
         }
         return result;
@@ -88,23 +127,30 @@ void register_optim(py::module_& module) {
       .def_property_readonly("weight", &GradAccumulator::weight);
 
   py::class_<PyOptimizer>(module, "Optimizer")
-      .def(py::init(&make_optimizer), py::arg("groups"))
+      .def(py::init(&make_optimizer), py::arg("groups"), py::arg("seed") = 0)
+      .def("add_group", &add_group, py::arg("group"))
       .def(
           "step",
-          [](PyOptimizer& self, const py::sequence& grads, std::optional<double> max_norm) {
-            const auto arrays = borrow_all(grads, "gradient", Access::read);
+          [](PyOptimizer& self, const py::sequence& grads, std::optional<double> max_norm, double grad_scale,
+             std::optional<double> max_value, bool zero_grads, bool allow_missing) {
+            const auto options = options_from(max_norm, grad_scale, max_value, zero_grads, allow_missing);
+            const auto arrays = borrow_all(grads, "gradient", zero_grads ? Access::write : Access::read);
             const auto views = views_of(arrays);
             const py::gil_scoped_release release;
-            return self.core->step(views, options_from(max_norm));
+            return self.core->step(views, options);
           },
-          py::arg("grads"), py::arg("max_norm"))
+          py::arg("grads"), py::arg("max_norm") = py::none(), py::arg("grad_scale") = 1.0,
+          py::arg("max_value") = py::none(), py::arg("zero_grads") = false, py::arg("allow_missing") = false)
       .def(
           "step_accumulated",
-          [](PyOptimizer& self, GradAccumulator& accumulated, std::optional<double> max_norm) {
+          [](PyOptimizer& self, GradAccumulator& accumulated, std::optional<double> max_norm, double grad_scale,
+             std::optional<double> max_value) {
+            const auto options = options_from(max_norm, grad_scale, max_value, false, false);
             const py::gil_scoped_release release;
-            return self.core->step(accumulated, options_from(max_norm));
+            return self.core->step(accumulated, options);
           },
-          py::arg("accumulated"), py::arg("max_norm"))
+          py::arg("accumulated"), py::arg("max_norm") = py::none(), py::arg("grad_scale") = 1.0,
+          py::arg("max_value") = py::none())
       .def(
           "hyper",
           [](const PyOptimizer& self, std::size_t group, const std::string& name) {
@@ -121,7 +167,7 @@ void register_optim(py::module_& module) {
            [](const PyOptimizer& self) {
              std::vector<Shape> shapes;
              shapes.reserve(self.core->param_count());
-             for (std::size_t i = 0; i < self.core->param_count(); ++i) shapes.push_back(self.core->shape(i));
+             for (std::size_t i = 0; i < self.core->param_count(); ++i) shapes.push_back(self.core->param(i).shape);
              return shapes;
            })
       .def(
@@ -133,14 +179,23 @@ void register_optim(py::module_& module) {
       .def(
           "state",
           [](const py::object& self, std::size_t param) {
-            Optimizer& core = *self.cast<PyOptimizer&>().core;
-            const auto& names = core.rule(core.group_of(param)).states;
             py::dict result;
-            for (std::size_t i = 0; i < names.size(); ++i)
-              result[py::str(names[i])] = as_numpy(core.state(param, i), self);
+            for (const auto& [name, view] : self.cast<PyOptimizer&>().core->state(param)) {
+              result[py::str(name)] = as_numpy(view, self);
+            }
             return result;
           },
-          py::arg("param"), "The state arrays of one parameter, by name, without a copy.");
+          py::arg("param"), "The state arrays of one parameter, by name, without a copy.")
+      .def(
+          "memory", [](const PyOptimizer& self, std::size_t param) { return self.core->memory(param); },
+          py::arg("param"), "The numbers that the rule keeps for one parameter.")
+      .def(
+          "set_memory",
+          [](PyOptimizer& self, std::size_t param, const std::string& name, double value) {
+            self.core->set_memory(param, name, value);
+          },
+          py::arg("param"), py::arg("name"), py::arg("value"))
+      .def_property_readonly("state_bytes", [](const PyOptimizer& self) { return self.core->state_bytes(); });
 }
 
 }  // namespace petrain::python

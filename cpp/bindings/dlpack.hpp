@@ -6,7 +6,6 @@
 namespace petrain::python {
 
 constexpr int kDLCPU = 1;
-constexpr std::uint8_t kDLInt = 0, kDLUInt = 1, kDLFloat = 2;
 
 struct DLDevice {
   std::int32_t device_type, device_id;

@@ -1,32 +1,63 @@
-// Fused update loops: one table entry per rule.
+// Fused update loops: one table entry per rule and precision of computation.
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 
 #include "isa.hpp"
 #include "rules.hpp"
+#include "storage.hpp"
 
 namespace petrain::kernels {
 
+// How a parameter of 16 bits takes an update smaller than its own step.
+enum class Rounding : std::uint8_t {
+  nearest,
+  stochastic,
+  kahan,   // `extra` holds what was cut, in the parameter's own type
+  master,  // `extra` holds the parameter in float32
+};
+
+struct StateArgs {
+  void* data;
+  float* scale;  // of code8: one for each 64 elements
+  Storage storage;
+  StateKind kind;
+};
+
+// All arrays are given from their first element.
 struct StepArgs {
-  float* param;
-  const float* grad;
-  float* state[kMaxStates];
-  std::ptrdiff_t size;
-  float grad_scale;          // what every gradient is multiplied with: clipping, mean of an accumulation
-  const void* coefficients;  // Rule::Coefficients<float>
+  void* param;
+  const void* grad;
+  void* extra;
+  StateArgs state[kMaxStates];
+  Storage param_storage, grad_storage;
+  Rounding rounding;
+  std::ptrdiff_t begin, size;  // the part of the tensor; begin is a multiple of 64
+  double grad_scale;           // what every gradient is multiplied with: unscaling, clipping, mean of an accumulation
+  double max_value;            // then clamped to ± this
+  double trust;                // layerwise rules
+  const void* coefficients;    // Rule::Coefficients<T>
+  std::uint32_t key;           // of the random numbers of this step and tensor
+};
+
+// What a layerwise rule wants to know of a tensor: Σ p² and Σ direction² in float64.
+struct LayerSums {
+  double param, direction;
 };
 
 struct AccumulateArgs {
-  float* sum;
-  const float* grad;
-  std::ptrdiff_t size;
+  float* sum;        // from its first element
+  const void* grad;  // from its first element
+  Storage grad_storage;
+  std::ptrdiff_t begin, size;
   float weight;
   bool first;  // sum = weight grad instead of sum += weight grad
 };
 
 struct OptimTable {
-  void (*step[kRuleCount])(const StepArgs&);
+  void (*step[kRuleCount][2])(const StepArgs&);         // [1] computes in float64, else in float32
+  LayerSums (*direct[kRuleCount][2])(const StepArgs&);  // null where the rule is not layerwise
   void (*accumulate)(const AccumulateArgs&);
 };
 

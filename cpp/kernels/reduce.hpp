@@ -4,13 +4,14 @@
 #include <cstddef>
 
 #include "isa.hpp"
+#include "storage.hpp"
 
 namespace petrain::kernels {
 
 struct ReduceTable {
   // Σ x² in float64, in 16 lanes (lane = index mod 16) that are added as a tree. Squares of float32 are exact
-  // in float64. The sum is NaN or infinite exactly if an x is.
-  double (*sum_of_squares)(const float* x, std::ptrdiff_t size);
+  // in float64, so the sum is NaN or infinite exactly if an x is (of float64: or beyond 1e154).
+  double (*sum_of_squares)(const void* x, Storage storage, std::ptrdiff_t begin, std::ptrdiff_t size);
 };
 
 }  // namespace petrain::kernels

@@ -2,10 +2,15 @@
 // A rule is a struct in rules/ with
 //   name          the name in Python and in state dicts
 //   hypers        its hyperparameters: name, default, range
-//   states        the names of its state tensors, each of the parameter's shape
+//   states        its state tensors, each of the parameter's shape: name, kind
+//   memory        the names of the numbers that it carries from step to step, and their first values
 //   Coefficients  what the loop needs, in the type T that it computes in
-//   prepare       hyperparameters (float64) and step number t = 1, 2, … -> Coefficients
+//   prepare       hyperparameters, step number t = 1, 2, … and memory, all float64 -> Coefficients
 //   update        one element: parameter p, gradient g, states s[0], s[1], …
+// A rule whose step length follows the norms of a whole tensor (layerwise) has, in the place of update,
+//   direction     one element before the norms are known: writes the states, returns what the norm is taken of
+//   trust         from the norms of the parameter and of the direction: the factor of the step
+//   apply         one element, with that factor
 #pragma once
 
 #include "rules/adagrad.hpp"
@@ -18,7 +23,9 @@
   PETRAIN_X(SgdMomentum)                 \
   PETRAIN_X(Adagrad)                     \
   PETRAIN_X(Adam)                        \
-  PETRAIN_X(AdamW)
+  PETRAIN_X(AdamAmsgrad)                 \
+  PETRAIN_X(AdamW)                       \
+  PETRAIN_X(AdamWAmsgrad)
 
 namespace petrain::kernels {
 

@@ -4,6 +4,7 @@
 #include "chunks.hpp"
 #include "isa.hpp"
 #include "petrain/optim.hpp"
+#include "storage.hpp"
 #include "threads.hpp"
 
 namespace petrain {
@@ -32,7 +33,7 @@ bool GradAccumulator::add(std::span<const ConstTensorView> grads, double weight)
   };
   std::vector<Chunk> chunks;
   for (std::size_t i = 0; i < grads.size(); ++i) {
-    require(grads[i], DType::f32, sums_[i].shape(), "gradient " + std::to_string(i));
+    require_float(grads[i], sums_[i].shape(), "gradient " + std::to_string(i));
     for_each_chunk(i, sums_[i].size(), [&](std::size_t array, std::int64_t begin, std::int64_t size) {
       chunks.push_back({array, begin, size});
     });
@@ -45,7 +46,8 @@ bool GradAccumulator::add(std::span<const ConstTensorView> grads, double weight)
     const ChunkRange mine = team.share(count);
     for (std::int64_t i = mine.begin; i < mine.end; ++i) {
       const Chunk& chunk = chunks[i];
-      squares[i] = kernels.reduce->sum_of_squares(grads[chunk.array].as<float>() + chunk.begin, chunk.size);
+      squares[i] = kernels.reduce->sum_of_squares(grads[chunk.array].data, storage_of(grads[chunk.array].dtype),
+                                                  chunk.begin, chunk.size);
     }
     team.barrier();
     if (team.rank == 0) finite = std::isfinite(tree_sum(squares));
@@ -53,9 +55,9 @@ bool GradAccumulator::add(std::span<const ConstTensorView> grads, double weight)
     if (!finite) return;
     for (std::int64_t i = mine.begin; i < mine.end; ++i) {
       const Chunk& chunk = chunks[i];
-      kernels.optim->accumulate({sums_[chunk.array].as<float>() + chunk.begin,
-                                 grads[chunk.array].as<float>() + chunk.begin, chunk.size, static_cast<float>(weight),
-                                 count_ == 0});
+      const ConstTensorView& grad = grads[chunk.array];
+      kernels.optim->accumulate({sums_[chunk.array].as<float>(), grad.data, storage_of(grad.dtype), chunk.begin,
+                                 chunk.size, static_cast<float>(weight), count_ == 0});
     }
   });
   if (!finite) return false;

@@ -1,86 +1,17 @@
+// What an optimizer holds; optimizer_step.cpp is what it does.
 #include <algorithm>
-#include <cmath>
-#include <cstring>
 
 #include "checks.hpp"
 #include "chunks.hpp"
 #include "isa.hpp"
 #include "petrain/optim.hpp"
-#include "threads.hpp"
+#include "rule_list.hpp"
+#include "storage.hpp"
 
 namespace petrain {
 namespace {
 
-// The coefficients of one (group, step) as bytes: each rule has its own type.
-struct alignas(16) CoefficientBytes {
-  unsigned char bytes[64];
-};
-
-struct Rule {
-  RuleInfo info;
-  std::vector<kernels::Hyper> hypers;
-  CoefficientBytes (*prepare)(const double* hypers, double step);
-};
-
-template <class R>
-CoefficientBytes prepare(const double* hypers, double step) {
-  const auto coefficients = R::template prepare<float>(hypers, step);
-  CoefficientBytes result{};
-  static_assert(sizeof coefficients <= sizeof result.bytes);
-  std::memcpy(result.bytes, &coefficients, sizeof coefficients);
-  return result;
-}
-
-template <class R>
-Rule describe() {
-  Rule rule;
-  rule.info.name = R::name;
-  for (const kernels::Hyper& hyper : R::hypers) {
-    rule.hypers.push_back(hyper);
-    rule.info.hypers[hyper.name] = hyper.value;
-  }
-  for (int i = 0; i < R::state_count; ++i) rule.info.states.emplace_back(R::states[i]);
-  rule.prepare = prepare<R>;
-  return rule;
-}
-
-const std::vector<Rule>& rule_list() {
-#define PETRAIN_X(R) describe<kernels::R>(),
-  static const std::vector<Rule> list = {PETRAIN_FOR_EACH_RULE(PETRAIN_X)};
-#undef PETRAIN_X
-  return list;
-}
-
-int find_rule(const std::string& name) {
-  std::string names;
-  for (std::size_t i = 0; i < rule_list().size(); ++i) {
-    if (rule_list()[i].info.name == name) return static_cast<int>(i);
-    names += (i ? ", " : "") + rule_list()[i].info.name;
-  }
-  throw std::invalid_argument("unknown update rule \"" + name + "\"; this build has: " + names);
-}
-
-void check_range(const kernels::Hyper& hyper, double value) {
-  const char* expected = nullptr;
-  switch (hyper.range) {
-    case kernels::Range::positive:
-      if (!(value > 0)) expected = "greater than 0";
-      break;
-    case kernels::Range::non_negative:
-      if (!(value >= 0)) expected = "at least 0";
-      break;
-    case kernels::Range::unit:
-      if (!(value >= 0 && value < 1)) expected = "in [0, 1)";
-      break;
-    case kernels::Range::flag:
-      if (value != 0 && value != 1) expected = "true or false";
-      break;
-  }
-  if (!std::isfinite(value)) expected = "finite";
-  if (expected != nullptr) {
-    throw std::invalid_argument(std::string(hyper.name) + " must be " + expected + ", got " + number_text(value));
-  }
-}
+constexpr std::int64_t kGroup = 64;  // 8-bit codes for each scale
 
 const std::byte* begin_of(const ConstTensorView& view) { return view.as<std::byte>(); }
 const std::byte* end_of(const ConstTensorView& view) {
@@ -89,42 +20,73 @@ const std::byte* end_of(const ConstTensorView& view) {
 
 }  // namespace
 
-const std::vector<RuleInfo>& rules() {
-  static const std::vector<RuleInfo> infos = [] {
-    std::vector<RuleInfo> list;
-    for (const Rule& rule : rule_list()) list.push_back(rule.info);
-    return list;
-  }();
-  return infos;
+Optimizer::Optimizer(std::vector<ParamGroup> groups, std::uint64_t seed) : seed_(seed) {
+  for (ParamGroup& group : groups) add_group(std::move(group));
+  if (params_.empty()) throw std::invalid_argument("expected at least one parameter, got none");
 }
 
-Optimizer::Optimizer(std::vector<ParamGroup> groups) {
-  for (ParamGroup& given : groups) {
-    const std::size_t group = groups_.size();
-    const int index = find_rule(given.rule);
-    const Rule& rule = rule_list()[index];
-    groups_.push_back({index, {}});
-    for (const kernels::Hyper& hyper : rule.hypers) groups_.back().hypers.push_back(hyper.value);
-    for (const auto& [name, value] : given.hypers) set_hyper(group, name, value);
-    for (TensorView& view : given.params) {
-      if (view.dtype != DType::f32)
-        require(view, DType::f32, view.shape, "parameter " + std::to_string(params_.size()));
-      std::vector<Tensor> states;
-      states.reserve(rule.info.states.size());
-      for (std::size_t i = 0; i < rule.info.states.size(); ++i) states.emplace_back(DType::f32, view.shape);
-      const std::int64_t size = view.size();
-      params_.push_back({std::move(view), group, 0, std::move(states)});
-      for_each_chunk(params_.size() - 1, size, [&](std::size_t param, std::int64_t begin, std::int64_t count) {
-        chunks_.push_back({param, begin, count});
-      });
-    }
+void Optimizer::add_group(ParamGroup given) {
+  const std::size_t group = groups_.size(), first = params_.size();
+  const int index = find_rule(given.rule);
+  if (given.state_dtype && *given.state_dtype != DType::f32 && *given.state_dtype != DType::bf16 &&
+      *given.state_dtype != DType::i8) {
+    throw std::invalid_argument(std::string("state_dtype: expected float32, bfloat16 or int8, got ") +
+                                dtype_name(*given.state_dtype));
   }
-  if (params_.empty()) throw std::invalid_argument("expected at least one parameter, got none");
-  sort_by_address();
+  groups_.push_back({index, {}, given.state_dtype, given.rounding});
+  try {
+    for (const kernels::Hyper& hyper : rule_list()[index].hypers) groups_.back().hypers.push_back(hyper.value);
+    for (const auto& [name, value] : given.hypers) set_hyper(group, name, value);
+    for (TensorView& view : given.params) params_.push_back(make_param(std::move(view), group));
+    sort_by_address();
+  } catch (...) {
+    groups_.pop_back();
+    params_.erase(params_.begin() + static_cast<std::ptrdiff_t>(first), params_.end());
+    std::erase_if(by_address_, [&](std::size_t i) { return i >= first; });
+    throw;
+  }
+  for (std::size_t i = first; i < params_.size(); ++i) {
+    for_each_chunk(i, params_[i].view.size(), [&](std::size_t param, std::int64_t begin, std::int64_t size) {
+      chunks_.push_back({param, begin, size});
+    });
+  }
+}
+
+Optimizer::Param Optimizer::make_param(TensorView view, std::size_t group) const {
+  const std::string what = "parameter " + std::to_string(params_.size());
+  require_float(view, what);
+  const Rule& rule = rule_list()[groups_[group].rule];
+  const Rounding rounding = groups_[group].rounding;
+  const DType computed = view.dtype == DType::f64 ? DType::f64 : DType::f32;
+  const bool half = view.dtype == DType::f16 || view.dtype == DType::bf16;
+  if (rounding != Rounding::nearest && !half) {
+    throw std::invalid_argument(what + ": only parameters of 16 bits can be rounded other than to the nearest, got " +
+                                dtype_name(view.dtype));
+  }
+  Param param{std::move(view), group};
+  for (std::size_t i = 0; i < rule.memory.size(); ++i) param.memory[i] = rule.memory[i].value;
+  for (const kernels::State& state : rule.states) {
+    DType dtype = computed;
+    if (state.kind != kernels::StateKind::exact) dtype = groups_[group].state_dtype.value_or(computed);
+    const bool codes = dtype == DType::i8;
+    if (codes && state.kind == kernels::StateKind::square) dtype = DType::u8;
+    param.states.emplace_back(dtype, param.view.shape);
+    const std::int64_t groups_of_codes = codes ? (param.view.size() + kGroup - 1) / kGroup : 0;
+    param.scales.emplace_back(DType::f32, Shape{groups_of_codes});
+  }
+  if (rounding == Rounding::kahan) param.extra = Tensor(param.view.dtype, param.view.shape);
+  if (rounding == Rounding::master) {
+    // Σ 1 p: the sum of one gradient is a copy in float32.
+    param.extra = Tensor(DType::f32, param.view.shape);
+    active_kernels().optim->accumulate(
+        {param.extra.as<float>(), param.view.data, storage_of(param.view.dtype), 0, param.view.size(), 1.0f, true});
+  }
+  return param;
 }
 
 // Where two parameters share memory, two neighbours in the order of their addresses do.
 void Optimizer::sort_by_address() {
+  by_address_.clear();
   for (std::size_t i = 0; i < params_.size(); ++i) {
     if (params_[i].view.size() > 0) by_address_.push_back(i);
   }
@@ -148,78 +110,6 @@ void Optimizer::check_apart(const ConstTensorView& grad, std::size_t index) cons
     throw std::invalid_argument("gradient " + std::to_string(index) + " shares memory with parameter " +
                                 std::to_string(*param));
   }
-}
-
-StepInfo Optimizer::step(std::span<const ConstTensorView> grads, const StepOptions& options) {
-  return step_scaled(grads, 1, options);
-}
-
-StepInfo Optimizer::step(GradAccumulator& accumulated, const StepOptions& options) {
-  if (accumulated.count() == 0) throw std::invalid_argument("the accumulator is empty: add gradients first");
-  const StepInfo info = step_scaled(accumulated.sums(), 1 / accumulated.weight(), options);
-  accumulated.reset();
-  return info;
-}
-
-StepInfo Optimizer::step_scaled(std::span<const ConstTensorView> grads, double scale, const StepOptions& options) {
-  if (!(options.max_norm > 0)) {
-    throw std::invalid_argument("max_norm must be greater than 0, got " + number_text(options.max_norm));
-  }
-  require_count(grads.size(), params_.size(), "gradients");
-  // Parameters of one group that have made the same number of steps share their coefficients.
-  std::vector<CoefficientBytes> coefficients;
-  std::vector<std::size_t> coefficients_of(params_.size());
-  for (std::size_t i = 0; i < params_.size(); ++i) {
-    const Param& param = params_[i];
-    if (grads[i].dtype != DType::f32 || grads[i].shape != param.view.shape) {
-      require(grads[i], DType::f32, param.view.shape, "gradient " + std::to_string(i));
-    }
-    check_apart(grads[i], i);
-    if (i == 0 || param.group != params_[i - 1].group || param.steps != params_[i - 1].steps) {
-      const Group& group = groups_[param.group];
-      coefficients.push_back(
-          rule_list()[group.rule].prepare(group.hypers.data(), static_cast<double>(param.steps + 1)));
-    }
-    coefficients_of[i] = coefficients.size() - 1;
-  }
-
-  const auto& kernels = active_kernels();
-  const auto count = static_cast<std::int64_t>(chunks_.size());
-  std::vector<double> squares(chunks_.size());
-  StepInfo info;
-  float grad_scale = 1;
-  parallel(threads_for(count), [&](const Team& team) {
-    const ChunkRange mine = team.share(count);
-    for (std::int64_t i = mine.begin; i < mine.end; ++i) {
-      const Chunk& chunk = chunks_[i];
-      squares[i] = kernels.reduce->sum_of_squares(grads[chunk.param].as<float>() + chunk.begin, chunk.size);
-    }
-    team.barrier();
-    if (team.rank == 0) {
-      info.grad_norm = std::sqrt(tree_sum(squares)) * scale;
-      info.skipped = !std::isfinite(info.grad_norm);
-      const double clip = info.grad_norm > options.max_norm ? options.max_norm / (info.grad_norm + 1e-6) : 1;
-      grad_scale = static_cast<float>(scale * std::min(clip, 1.0));
-    }
-    team.barrier();
-    if (info.skipped) return;
-    for (std::int64_t i = mine.begin; i < mine.end; ++i) {
-      const Chunk& chunk = chunks_[i];
-      Param& param = params_[chunk.param];
-      kernels::StepArgs args{};
-      args.param = param.view.as<float>() + chunk.begin;
-      args.grad = grads[chunk.param].as<float>() + chunk.begin;
-      for (std::size_t s = 0; s < param.states.size(); ++s) args.state[s] = param.states[s].as<float>() + chunk.begin;
-      args.size = chunk.size;
-      args.grad_scale = grad_scale;
-      args.coefficients = coefficients[coefficients_of[chunk.param]].bytes;
-      kernels.optim->step[groups_[param.group].rule](args);
-    }
-  });
-  if (!info.skipped) {
-    for (Param& param : params_) ++param.steps;
-  }
-  return info;
 }
 
 const RuleInfo& Optimizer::rule(std::size_t group) const { return rule_list()[groups_.at(group).rule].info; }
@@ -249,6 +139,43 @@ void Optimizer::set_steps(std::size_t param, std::int64_t steps) {
   params_.at(param).steps = steps;
 }
 
-TensorView Optimizer::state(std::size_t param, std::size_t state) { return params_.at(param).states.at(state).view(); }
+std::map<std::string, double> Optimizer::memory(std::size_t param) const {
+  const Param& own = params_.at(param);
+  std::map<std::string, double> result;
+  const auto& names = rule(own.group).memory;
+  for (std::size_t i = 0; i < names.size(); ++i) result[names[i]] = own.memory[i];
+  return result;
+}
+
+void Optimizer::set_memory(std::size_t param, const std::string& name, double value) {
+  const auto& names = rule(params_.at(param).group).memory;
+  const auto found = std::find(names.begin(), names.end(), name);
+  if (found == names.end()) throw std::invalid_argument("the rule keeps no number \"" + name + "\"");
+  params_[param].memory[static_cast<std::size_t>(found - names.begin())] = value;
+}
+
+std::vector<std::pair<std::string, TensorView>> Optimizer::state(std::size_t param) {
+  Param& own = params_.at(param);
+  const auto& names = rule(own.group).states;
+  std::vector<std::pair<std::string, TensorView>> result;
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    result.emplace_back(names[i], own.states[i].view());
+    if (dtype_size(own.states[i].dtype()) == 1) result.emplace_back(names[i] + "_scale", own.scales[i].view());
+  }
+  const Rounding rounding = groups_[own.group].rounding;
+  if (rounding == Rounding::kahan) result.emplace_back("compensation", own.extra.view());
+  if (rounding == Rounding::master) result.emplace_back("master", own.extra.view());
+  return result;
+}
+
+std::size_t Optimizer::state_bytes() const {
+  std::size_t bytes = 0;
+  for (const Param& param : params_) {
+    bytes += param.extra.nbytes();
+    for (const Tensor& state : param.states) bytes += state.nbytes();
+    for (const Tensor& scale : param.scales) bytes += scale.nbytes();
+  }
+  return bytes;
+}
 
 }  // namespace petrain

@@ -22,7 +22,8 @@ struct StoredDType {
 };
 
 // In the order in which tensors are stored: by alignment, so that each is aligned where the file is mapped.
-constexpr StoredDType kStoredDTypes[] = {{DType::i64, "I64"}, {DType::f64, "F64"}, {DType::f32, "F32"},
-                                         {DType::i32, "I32"}, {DType::i8, "I8"},   {DType::u8, "U8"}};
+constexpr StoredDType kStoredDTypes[] = {{DType::i64, "I64"}, {DType::f64, "F64"},   {DType::f32, "F32"},
+                                         {DType::i32, "I32"}, {DType::bf16, "BF16"}, {DType::f16, "F16"},
+                                         {DType::i8, "I8"},   {DType::u8, "U8"}};
 
 }  // namespace petrain

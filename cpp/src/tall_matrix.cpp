@@ -35,11 +35,11 @@ TallMatrix make_tall(const ConstTensorView& array, const std::string& what) {
   const std::int64_t size = array.size(), chunks = (size + kChunk - 1) / kChunk;
   std::vector<double> squares(chunks);
   std::vector<float> largest(chunks);
-  const auto& kernels = active_kernels();
+  const auto& table = active_kernels();
   parallel_for(chunks, [&](std::int64_t chunk) {
     const float* begin = values + chunk * kChunk;
     const std::int64_t count = std::min(kChunk, size - chunk * kChunk);
-    squares[chunk] = kernels.reduce->sum_of_squares(begin, count);
+    squares[chunk] = table.reduce->sum_of_squares(begin, kernels::Storage::f32, 0, count);
     float most = 0;
     for (std::int64_t i = 0; i < count; ++i) most = std::max(most, std::fabs(begin[i]));
     largest[chunk] = most;

@@ -15,8 +15,8 @@ struct DTypeFacts {
   std::size_t size;
 };
 
-constexpr DTypeFacts kDTypes[] = {{"float32", 4}, {"float64", 8}, {"int8", 1},
-                                  {"uint8", 1},   {"int32", 4},   {"int64", 8}};
+constexpr DTypeFacts kDTypes[] = {{"float32", 4}, {"float64", 8}, {"int8", 1},    {"uint8", 1},
+                                  {"int32", 4},   {"int64", 8},   {"float16", 2}, {"bfloat16", 2}};
 
 }  // namespace
 

@@ -197,11 +197,19 @@ class GradAccumulator:
     def weight(self) -> float:
         ...
 class Optimizer:
-    def __init__(self, groups: collections.abc.Sequence[tuple[str, collections.abc.Mapping[str, typing.SupportsFloat | typing.SupportsIndex], list]]) -> None:
+    def __init__(self, groups: collections.abc.Sequence[tuple], seed: typing.SupportsInt | typing.SupportsIndex = 0) -> None:
+        ...
+    def add_group(self, group: tuple) -> None:
         ...
     def hyper(self, group: typing.SupportsInt | typing.SupportsIndex, name: str) -> float:
         ...
+    def memory(self, param: typing.SupportsInt | typing.SupportsIndex) -> dict[str, float]:
+        """
+        The numbers that the rule keeps for one parameter.
+        """
     def set_hyper(self, group: typing.SupportsInt | typing.SupportsIndex, name: str, value: typing.SupportsFloat | typing.SupportsIndex) -> None:
+        ...
+    def set_memory(self, param: typing.SupportsInt | typing.SupportsIndex, name: str, value: typing.SupportsFloat | typing.SupportsIndex) -> None:
         ...
     def set_steps(self, param: typing.SupportsInt | typing.SupportsIndex, steps: typing.SupportsInt | typing.SupportsIndex) -> None:
         ...
@@ -211,11 +219,14 @@ class Optimizer:
         """
         The state arrays of one parameter, by name, without a copy.
         """
-    def step(self, grads: collections.abc.Sequence, max_norm: typing.SupportsFloat | typing.SupportsIndex | None) -> StepInfo:
+    def step(self, grads: collections.abc.Sequence, max_norm: typing.SupportsFloat | typing.SupportsIndex | None = None, grad_scale: typing.SupportsFloat | typing.SupportsIndex = 1.0, max_value: typing.SupportsFloat | typing.SupportsIndex | None = None, zero_grads: bool = False, allow_missing: bool = False) -> StepInfo:
         ...
-    def step_accumulated(self, accumulated: GradAccumulator, max_norm: typing.SupportsFloat | typing.SupportsIndex | None) -> StepInfo:
+    def step_accumulated(self, accumulated: GradAccumulator, max_norm: typing.SupportsFloat | typing.SupportsIndex | None = None, grad_scale: typing.SupportsFloat | typing.SupportsIndex = 1.0, max_value: typing.SupportsFloat | typing.SupportsIndex | None = None) -> StepInfo:
         ...
     def steps(self, param: typing.SupportsInt | typing.SupportsIndex) -> int:
+        ...
+    @property
+    def state_bytes(self) -> int:
         ...
 class QuantTensor:
     def __init__(self, values: typing.Any, scale: typing.Any, axis: typing.SupportsInt | typing.SupportsIndex, zero_point: typing.Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -18,14 +19,15 @@ def check_state(given: Any, own: Mapping[str, Any]) -> None:
     _expect_names("keys", given, own)
     _expect("version", given["version"], own["version"])
     _expect("parameter names", given["names"], own["names"])
-    for key in ("groups", "steps", "state"):
+    for key in ("groups", "steps", "memory", "state"):
         if not isinstance(given[key], Sequence):
             raise ValueError(f"state_dict: expected {key} to be a list, got {type(given[key]).__name__}")
         _expect(f"number of {key}", len(given[key]), len(own[key]))
     for i, (group, own_group) in enumerate(zip(given["groups"], own["groups"], strict=True)):
         _expect_names(f"entries of group {i}", group, own_group)
-        _expect(f"rule of group {i}", group["rule"], own_group["rule"])
-        hypers = {key: value for key, value in group.items() if key != "rule"}
+        for key in ("rule", "state_dtype", "rounding"):
+            _expect(f"{key} of group {i}", group[key], own_group[key])
+        hypers = {key: value for key, value in group.items() if key not in ("rule", "state_dtype", "rounding")}
         try:  # the core knows the ranges
             _core.Optimizer([(group["rule"], flatten(hypers), [np.empty(0, np.float32)])])
         except (TypeError, ValueError) as error:
@@ -33,6 +35,11 @@ def check_state(given: Any, own: Mapping[str, Any]) -> None:
     for i, step in enumerate(given["steps"]):
         if not isinstance(step, (int, np.integer)) or not 0 <= step < 2**62:
             raise ValueError(f"state_dict: expected step count {i} to be an integer of at least 0, got {step!r}")
+    for i, (numbers, own_numbers) in enumerate(zip(given["memory"], own["memory"], strict=True)):
+        _expect_names(f"numbers of parameter {i}", numbers, own_numbers)
+        for name, number in numbers.items():
+            if not isinstance(number, (int, float)) or not math.isfinite(number):
+                raise ValueError(f"state_dict: expected {name} of parameter {i} to be finite, got {number!r}")
     for i, (arrays, own_arrays) in enumerate(zip(given["state"], own["state"], strict=True)):
         _expect_names(f"states of parameter {i}", arrays, own_arrays)
         for name, array in own_arrays.items():

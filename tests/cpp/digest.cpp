@@ -116,7 +116,7 @@ void update_rules(const Emit& emit) {
       }
       for (std::size_t i = 0; i < params.size(); ++i) {
         digest.add(params[i]);
-        for (std::size_t state = 0; state < rule.states.size(); ++state) digest.add(optimizer.state(i, state));
+        for (const auto& [name, view] : optimizer.state(i)) digest.add(view);
       }
       emit(rule.name + "/" + variant, digest);
     }

@@ -51,7 +51,7 @@ TEST(a_non_finite_gradient_changes_nothing) {
   CHECK(optimizer.step(grads).skipped);
   CHECK(param == before);
   CHECK(optimizer.steps(0) == 0);
-  CHECK(optimizer.state(0, 0).as<float>()[0] == 0);
+  CHECK(optimizer.state(0)[0].second.as<float>()[0] == 0);
 }
 
 TEST(errors_say_what_was_expected) {

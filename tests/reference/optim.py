@@ -42,24 +42,59 @@ def adamw(p, g, state, h, t, T):
     return _adam(p * T(1 - h["lr"] * h["weight_decay"]), g, state, h, t, T)
 
 
+def adam_amsgrad(p, g, state, h, t, T):
+    """Reddi, Kale, Kumar, arXiv 1904.09237."""
+    return _adam(p, g + T(h["weight_decay"]) * p, state, h, t, T)
+
+
+def adamw_amsgrad(p, g, state, h, t, T):
+    return _adam(p * T(1 - h["lr"] * h["weight_decay"]), g, state, h, t, T)
+
+
 def _adam(p, g, state, h, t, T):
     m = state["exp_avg"] = T(h["beta1"]) * state["exp_avg"] + T(1 - h["beta1"]) * g
     v = state["exp_avg_sq"] = T(h["beta2"]) * state["exp_avg_sq"] + T(1 - h["beta2"]) * (g * g)
-    step_size = h["lr"] / (1 - math.pow(h["beta1"], t))
-    root_correction = 1 / math.sqrt(1 - math.pow(h["beta2"], t))
+    if "max_exp_avg_sq" in state:
+        v = state["max_exp_avg_sq"] = np.maximum(v, state["max_exp_avg_sq"])
+    step_size, root_correction = h["lr"], 1.0
+    if h["bias_correction"]:
+        step_size = h["lr"] / (1 - power(h["beta1"], t))
+        root_correction = 1 / math.sqrt(1 - power(h["beta2"], t))
     return p - T(step_size) * (m / (np.sqrt(v) * T(root_correction) + T(h["eps"])))
 
 
+def power(base, exponent):
+    """base ** exponent by squaring: the same bits on every machine."""
+    result = 1.0
+    while exponent:
+        if exponent & 1:
+            result *= base
+        base *= base
+        exponent >>= 1
+    return result
+
+
 # Settings that differ from the defaults in every hyperparameter, for the tests to go through.
+ADAM = {
+    "lr": 0.03,
+    "beta1": 0.7,
+    "beta2": 0.95,
+    "eps": 1e-5,
+    "weight_decay": 0.1,
+    "bias_correction": 0,
+    "maximize": 1,
+}
 SETTINGS = {
-    "sgd": [{"lr": 0.3, "weight_decay": 0.05}],
+    "sgd": [{"lr": 0.3, "weight_decay": 0.05, "maximize": 1}],
     "sgd_momentum": [
         {"lr": 0.03, "momentum": 0.7, "dampening": 0.2, "weight_decay": 0.05, "nesterov": 0},
-        {"lr": 0.03, "momentum": 0.7, "dampening": 0.0, "weight_decay": 0.05, "nesterov": 1},
+        {"lr": 0.03, "momentum": 0.7, "dampening": 0.0, "weight_decay": 0.05, "nesterov": 1, "maximize": 1},
     ],
-    "adagrad": [{"lr": 0.3, "lr_decay": 0.1, "weight_decay": 0.05, "eps": 1e-6}],
-    "adam": [{"lr": 0.03, "beta1": 0.7, "beta2": 0.95, "eps": 1e-5, "weight_decay": 0.05}],
-    "adamw": [{"lr": 0.03, "beta1": 0.0, "beta2": 0.95, "eps": 1e-5, "weight_decay": 0.1}],
+    "adagrad": [{"lr": 0.3, "lr_decay": 0.1, "weight_decay": 0.05, "eps": 1e-6, "maximize": 1}],
+    "adam": [ADAM],
+    "adam_amsgrad": [ADAM],
+    "adamw": [ADAM],
+    "adamw_amsgrad": [ADAM],
 }
 
 
@@ -73,6 +108,8 @@ class Optimizer:
 
     def step(self, grads, scale=1.0):
         self.t += 1
+        if self.hypers.get("maximize"):
+            scale = -scale
         with np.errstate(under="ignore"):
             for i, grad in enumerate(grads):
                 g = np.asarray(grad, self.T) * self.T(scale)

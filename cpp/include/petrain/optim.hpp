@@ -1,13 +1,14 @@
 // Update rules and gradient accumulation, in place on the caller's parameters.
 //
-//   std::vector<petrain::ParamGroup> groups = {{"adamw", {{"lr", 1e-3}}, parameters}};
-//   petrain::Optimizer optimizer(std::move(groups));
+//   petrain::Optimizer optimizer({{.rule = "adamw", .hypers = {{"lr", 1e-3}}, .params = parameters}});
 //   petrain::StepInfo info = optimizer.step(gradients, {.max_norm = 1.0});
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <limits>
 #include <map>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -20,24 +21,43 @@ struct RuleInfo {
   std::string name;
   std::map<std::string, double> hypers;  // with their defaults
   std::vector<std::string> states;       // tensors that the rule keeps for each parameter
+  std::vector<std::string> memory;       // numbers that it keeps for each parameter
 };
 
 // Every update rule that this build has.
 const std::vector<RuleInfo>& rules();
 
+// How a parameter of 16 bits takes an update that is smaller than its own step.
+enum class Rounding : std::uint8_t {
+  nearest,     // to the nearest: small updates are lost
+  stochastic,  // up or down by chance, right on average; a function of the seed, the step and the index alone
+  kahan,       // what was cut is kept beside the parameter, in 16 bits, and added at the next step
+  master,      // a float32 copy is updated; the parameter is that, rounded
+};
+
+// Parameters are float32, float64, float16 or bfloat16, their memory must outlive the optimizer. A rule computes in
+// float64 where the parameter is float64, else in float32.
 struct ParamGroup {
   std::string rule;
-  std::map<std::string, double> hypers;  // those that are missing take the rule's default
-  std::vector<TensorView> params;        // float32; the memory must outlive the optimizer
+  std::map<std::string, double> hypers = {};  // those that are missing take the rule's default
+  std::vector<TensorView> params = {};
+  // f32, bf16 or i8 (8-bit codes in groups of 64); without it, the type that the rule computes in. What must not lose
+  // bits, such as Schedule-Free's second copy of the parameter, is kept in that type all the same.
+  std::optional<DType> state_dtype = std::nullopt;
+  Rounding rounding = Rounding::nearest;
 };
 
 struct StepOptions {
-  double max_norm = std::numeric_limits<double>::infinity();  // global gradient norm to clip to
+  double grad_scale = 1;                                       // what the gradients were multiplied with before
+  double max_norm = std::numeric_limits<double>::infinity();   // global gradient norm to clip to
+  double max_value = std::numeric_limits<double>::infinity();  // then, greatest magnitude of an entry
+  bool zero_grads = false;                                     // set the gradients to zero afterwards
+  bool allow_missing = false;                                  // a gradient without data leaves its parameter be
 };
 
 struct StepInfo {
-  double grad_norm = 0;  // global norm of the gradients before clipping
-  bool skipped = false;  // a gradient was NaN or infinite: nothing was changed
+  double grad_norm = 0;  // global norm of the unscaled gradients before clipping
+  bool skipped = false;  // a gradient was NaN or infinite: no parameter, state or step count was changed
 };
 
 // Sums weighted micro-batch gradients; an optimizer's step takes their mean Σ wᵢ gᵢ / Σ wᵢ.
@@ -45,8 +65,7 @@ class GradAccumulator {
  public:
   explicit GradAccumulator(std::vector<Shape> shapes);
 
-  // Adds weight * gradients, weight from 1e-30 to 1e30. Returns false, and changes nothing, where a gradient is NaN
-  // or infinite.
+  // Adds weight * gradients. Returns false, and changes nothing, where a gradient is NaN or infinite.
   bool add(std::span<const ConstTensorView> grads, double weight = 1.0);
   void reset();
 
@@ -64,11 +83,14 @@ class GradAccumulator {
 
 class Optimizer {
  public:
-  // Throws std::invalid_argument where a rule, a hyperparameter or a parameter is not usable.
-  explicit Optimizer(std::vector<ParamGroup> groups);
+  // Throws std::invalid_argument where a rule, a hyperparameter or a parameter is not usable. The seed is that of
+  // stochastic rounding.
+  explicit Optimizer(std::vector<ParamGroup> groups, std::uint64_t seed = 0);
+  void add_group(ParamGroup group);
 
-  // One update of every parameter, gradients in the order of the parameters. All or nothing: where a gradient is
-  // not finite, no parameter, state or step count changes and the result says so.
+  // One update of every parameter, gradients in the order of the parameters, of any float type. All or nothing: where
+  // a gradient is not finite, no parameter, state or step count changes and the result says so. With zero_grads the
+  // gradients must be writeable and are zero afterwards in any case.
   StepInfo step(std::span<const ConstTensorView> grads, const StepOptions& options = {});
   // The same with the accumulated mean; resets the accumulator.
   StepInfo step(GradAccumulator& accumulated, const StepOptions& options = {});
@@ -80,37 +102,50 @@ class Optimizer {
   void set_hyper(std::size_t group, const std::string& name, double value);
 
   std::size_t group_of(std::size_t param) const { return params_.at(param).group; }
-  const Shape& shape(std::size_t param) const { return params_.at(param).view.shape; }
+  const TensorView& param(std::size_t param) const { return params_.at(param).view; }
+
+  // What a resumed run needs of a parameter, beside the parameter itself: the number of its steps, numbers, and
+  // arrays, which are written to in order to resume. An array in 8-bit codes is followed by its scales.
   std::int64_t steps(std::size_t param) const { return params_.at(param).steps; }
   void set_steps(std::size_t param, std::int64_t steps);
-  // State tensor number `state` of RuleInfo::states; written to in order to resume.
-  TensorView state(std::size_t param, std::size_t state);
+  std::map<std::string, double> memory(std::size_t param) const;
+  void set_memory(std::size_t param, const std::string& name, double value);
+  std::vector<std::pair<std::string, TensorView>> state(std::size_t param);
+  std::size_t state_bytes() const;
 
  private:
   struct Group {
     int rule;
     std::vector<double> hypers;
+    std::optional<DType> state_dtype;
+    Rounding rounding;
   };
   struct Param {
     TensorView view;
     std::size_t group;
-    std::int64_t steps;
-    std::vector<Tensor> states;
+    std::int64_t steps = 0;
+    std::array<double, 2> memory = {};
+    std::vector<Tensor> states = {}, scales = {};
+    Tensor extra = {};
   };
   struct Chunk {
     std::size_t param;
     std::int64_t begin, size;
   };
+  struct Work;
 
-  StepInfo step_scaled(std::span<const ConstTensorView> grads, double scale, const StepOptions& options);
-  std::size_t hyper_index(std::size_t group, const std::string& name) const;
+  Param make_param(TensorView view, std::size_t group) const;
   void sort_by_address();
   void check_apart(const ConstTensorView& grad, std::size_t index) const;
+  Work prepare(std::span<const ConstTensorView> grads, double scale, const StepOptions& options) const;
+  StepInfo step_scaled(std::span<const ConstTensorView> grads, double scale, const StepOptions& options);
+  std::size_t hyper_index(std::size_t group, const std::string& name) const;
 
+  std::uint64_t seed_;
   std::vector<Group> groups_;
   std::vector<Param> params_;
+  std::vector<std::size_t> by_address_;  // parameters that are not empty
   std::vector<Chunk> chunks_;
-  std::vector<std::size_t> by_address_;  // parameters in the order of their memory
 };
 
 }  // namespace petrain

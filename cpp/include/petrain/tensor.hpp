@@ -11,7 +11,7 @@
 
 namespace petrain {
 
-enum class DType : std::uint8_t { f32, f64, i8, u8, i32, i64 };
+enum class DType : std::uint8_t { f32, f64, i8, u8, i32, i64, f16, bf16 };
 
 const char* dtype_name(DType dtype);  // "float32", "int8", …
 std::size_t dtype_size(DType dtype);  // bytes of one element

@@ -14,8 +14,7 @@ struct Adagrad {
                                      {"lr_decay", 0, Range::non_negative},
                                      {"weight_decay", 0, Range::non_negative},
                                      {"eps", 1e-10, Range::positive}};
-  static constexpr const char* states[] = {"sum"};
-  static constexpr int state_count = 1;
+  static constexpr State states[] = {{"sum", StateKind::square}};
 
   template <class T>
   struct Coefficients {
@@ -23,7 +22,7 @@ struct Adagrad {
   };
 
   template <class T>
-  static Coefficients<T> prepare(const double* h, double t) {
+  static Coefficients<T> prepare(const double* h, double t, double*) {
     return {T(h[lr] / (1 + (t - 1) * h[lr_decay])), T(h[weight_decay]), T(h[eps])};
   }
 

@@ -6,15 +6,48 @@
 
 namespace petrain::kernels {
 
-enum class Range : std::uint8_t { positive, non_negative, unit, flag };  // unit: [0, 1); flag: 0 or 1
+enum class Range : std::uint8_t { positive, non_negative, unit, unit_closed, flag, any };
 
 struct Hyper {
   const char* name;
   double value;  // the default
-  Range range;
+  Range range;   // unit: [0, 1); unit_closed: [0, 1]; flag: 0 or 1
 };
 
-constexpr int kMaxStates = 2;
-constexpr int kMaxHypers = 8;
+// How a state may be stored in fewer bits than the parameter is computed in.
+enum class StateKind : std::uint8_t {
+  average,  // of gradients: signed
+  square,   // of squares of gradients: not negative, stored through its root
+  exact,    // never stored in fewer bits: a copy of the parameter, or what grows without bound
+};
 
+struct State {
+  const char* name;
+  StateKind kind;
+};
+
+// A number that a rule carries from step to step for each parameter.
+struct Memory {
+  const char* name;
+  double value;  // before the first step
+};
+
+constexpr int kMaxStates = 3;
+constexpr int kMaxHypers = 12;
+constexpr int kMaxMemory = 2;
+
+namespace {
+
+// base^exponent for a whole exponent ≥ 0, by squaring: the same bits on every machine, which the C library's pow does
+// not promise.
+inline double power(double base, double exponent) {
+  double result = 1;
+  for (auto n = static_cast<std::uint64_t>(exponent); n > 0; n >>= 1) {
+    if (n & 1) result *= base;
+    base *= base;
+  }
+  return result;
+}
+
+}  // namespace
 }  // namespace petrain::kernels

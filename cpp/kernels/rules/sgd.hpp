@@ -11,8 +11,6 @@ struct Sgd {
   static constexpr const char* name = "sgd";
   enum { lr, weight_decay };
   static constexpr Hyper hypers[] = {{"lr", 1e-3, Range::positive}, {"weight_decay", 0, Range::non_negative}};
-  static constexpr const char* const* states = nullptr;
-  static constexpr int state_count = 0;
 
   template <class T>
   struct Coefficients {
@@ -20,7 +18,7 @@ struct Sgd {
   };
 
   template <class T>
-  static Coefficients<T> prepare(const double* h, double) {
+  static Coefficients<T> prepare(const double* h, double, double*) {
     return {T(h[lr]), T(h[weight_decay])};
   }
 
@@ -40,8 +38,7 @@ struct SgdMomentum {
                                      {"dampening", 0, Range::non_negative},
                                      {"weight_decay", 0, Range::non_negative},
                                      {"nesterov", 0, Range::flag}};
-  static constexpr const char* states[] = {"momentum_buffer"};
-  static constexpr int state_count = 1;
+  static constexpr State states[] = {{"momentum_buffer", StateKind::average}};
 
   template <class T>
   struct Coefficients {
@@ -49,7 +46,7 @@ struct SgdMomentum {
   };
 
   template <class T>
-  static Coefficients<T> prepare(const double* h, double t) {
+  static Coefficients<T> prepare(const double* h, double t, double*) {
     const double gradient = t == 1 ? 1.0 : 1.0 - h[dampening];
     const bool nesterov_form = h[nesterov] != 0;
     return {T(h[lr]),

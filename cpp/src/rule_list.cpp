@@ -1,0 +1,99 @@
+#include "rule_list.hpp"
+
+#include <cmath>
+#include <cstring>
+#include <iterator>
+
+#include "checks.hpp"
+
+namespace petrain {
+namespace {
+
+template <class R, class T>
+CoefficientBytes prepare(const double* hypers, double step, double* memory) {
+  const auto coefficients = R::template prepare<T>(hypers, step, memory);
+  CoefficientBytes result{};
+  static_assert(sizeof coefficients <= sizeof result.bytes);
+  std::memcpy(result.bytes, &coefficients, sizeof coefficients);
+  return result;
+}
+
+template <class R>
+Rule describe() {
+  Rule rule{};
+  rule.info.name = R::name;
+  rule.hypers.assign(std::begin(R::hypers), std::end(R::hypers));
+  rule.hypers.push_back({"maximize", 0, kernels::Range::flag});
+  static_assert(std::size(R::hypers) < kernels::kMaxHypers);
+  for (const kernels::Hyper& hyper : rule.hypers) rule.info.hypers[hyper.name] = hyper.value;
+  if constexpr (requires { R::states; }) {
+    static_assert(std::size(R::states) <= kernels::kMaxStates);
+    rule.states.assign(std::begin(R::states), std::end(R::states));
+    for (const kernels::State& state : rule.states) rule.info.states.emplace_back(state.name);
+  }
+  if constexpr (requires { R::memory; }) {
+    static_assert(std::size(R::memory) <= kernels::kMaxMemory);
+    rule.memory.assign(std::begin(R::memory), std::end(R::memory));
+    for (const kernels::Memory& memory : rule.memory) rule.info.memory.emplace_back(memory.name);
+  }
+  rule.prepare[0] = prepare<R, float>;
+  rule.prepare[1] = prepare<R, double>;
+  if constexpr (requires { &R::trust; }) rule.trust = R::trust;
+  return rule;
+}
+
+}  // namespace
+
+const std::vector<Rule>& rule_list() {
+#define PETRAIN_X(R) describe<kernels::R>(),
+  static const std::vector<Rule> list = {PETRAIN_FOR_EACH_RULE(PETRAIN_X)};
+#undef PETRAIN_X
+  return list;
+}
+
+const std::vector<RuleInfo>& rules() {
+  static const std::vector<RuleInfo> infos = [] {
+    std::vector<RuleInfo> list;
+    for (const Rule& rule : rule_list()) list.push_back(rule.info);
+    return list;
+  }();
+  return infos;
+}
+
+int find_rule(const std::string& name) {
+  std::string names;
+  for (std::size_t i = 0; i < rule_list().size(); ++i) {
+    if (rule_list()[i].info.name == name) return static_cast<int>(i);
+    names += (i ? ", " : "") + rule_list()[i].info.name;
+  }
+  throw std::invalid_argument("unknown update rule \"" + name + "\"; this build has: " + names);
+}
+
+void check_range(const kernels::Hyper& hyper, double value) {
+  const char* expected = nullptr;
+  switch (hyper.range) {
+    case kernels::Range::positive:
+      if (!(value > 0)) expected = "greater than 0";
+      break;
+    case kernels::Range::non_negative:
+      if (!(value >= 0)) expected = "at least 0";
+      break;
+    case kernels::Range::unit:
+      if (!(value >= 0 && value < 1)) expected = "in [0, 1)";
+      break;
+    case kernels::Range::unit_closed:
+      if (!(value >= 0 && value <= 1)) expected = "in [0, 1]";
+      break;
+    case kernels::Range::flag:
+      if (value != 0 && value != 1) expected = "true or false";
+      break;
+    case kernels::Range::any:
+      break;
+  }
+  if (!std::isfinite(value)) expected = "finite";
+  if (expected != nullptr) {
+    throw std::invalid_argument(std::string(hyper.name) + " must be " + expected + ", got " + number_text(value));
+  }
+}
+
+}  // namespace petrain

@@ -1,0 +1,217 @@
+"""What all update rules share: groups, the fused step, state dicts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+from typing import Any, ClassVar
+
+from petrain import _core
+from petrain._core import StepInfo
+from petrain._params import Array, Arrays, flatten, in_order, is_group_list, split
+from petrain._state import check_state
+from petrain.accumulate import GradAccumulator
+
+_STATE_VERSION = 1
+
+# What a group says beside the rule's hyperparameters; fixed once the optimizer is made.
+_OPTIONS = {"state_dtype": None, "rounding": "nearest"}
+
+
+class ParamGroup(MutableMapping[str, Any]):
+    """The hyperparameters of one group. Writing one, as in ``opt.param_groups[0]["lr"] = 0.1``, takes effect at
+    the next step; a value out of range raises ValueError. ``options`` holds what cannot be changed."""
+
+    def __init__(self, core: _core.Optimizer, index: int, rule: str, options: Mapping[str, Any]) -> None:
+        self._core = core
+        self._index = index
+        self.rule = rule
+        self.options = dict(options)
+        names = list(_core.rules()[rule]["hypers"])
+        self._betas = [name for name in names if name in ("beta1", "beta2", "beta3")]
+        self._names = [name for name in names if name not in self._betas] + (["betas"] if self._betas else [])
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self._names:
+            raise KeyError(name)
+        if name == "betas":
+            return tuple(self._core.hyper(self._index, beta) for beta in self._betas)
+        return self._core.hyper(self._index, name)
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        before = self[name] if name in self._names else None
+        try:
+            for key, number in flatten({name: value}).items():
+                self._core.set_hyper(self._index, key, number)
+        except ValueError:
+            if name == "betas" and before is not None:  # the first may have been written
+                self[name] = before
+            raise
+
+    def __delitem__(self, name: str) -> None:
+        raise TypeError("a hyperparameter cannot be removed")
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def __repr__(self) -> str:
+        return f"ParamGroup({self.rule}, {dict(self)})"
+
+
+class Optimizer:
+    """What all update rules share. Use one of the subclasses.
+
+    Every class takes, beside its hyperparameters:
+
+        params: a list of arrays, a dict of arrays by name, or a list of dicts, one for each group, with the arrays
+            under "params" and what differs from the defaults beside them. An array is a NumPy array or a CPU tensor
+            that exports DLPack: float32, float64, float16 or bfloat16 (ml_dtypes, torch), of any shape, C-contiguous
+            and writeable; it is changed in place.
+        maximize: climb instead of descend.
+        state_dtype: "float32", "bfloat16" or "int8", in which moving averages are kept; None: as the rule computes,
+            float64 for float64 parameters, else float32. "int8" is 8-bit codes in groups of 64 with a float32 scale:
+            1.0625 bytes for each number. What must not lose bits is kept in full all the same.
+        rounding: of 16-bit parameters: "nearest", "stochastic" (right on average; reproducible from ``seed``, for any
+            number of threads), "kahan" (what was cut is kept in 16 bits beside the parameter) or "master" (a float32
+            copy is kept).
+        seed: of the random numbers of stochastic rounding.
+    """
+
+    defaults: Mapping[str, Any]
+    param_groups: list[ParamGroup]
+    _name: ClassVar[str]
+
+    def __init__(
+        self, params: Arrays | Sequence[Mapping[str, Any]], defaults: Mapping[str, Any], *, seed: int = 0
+    ) -> None:
+        self.defaults = dict(defaults)
+        groups = list(params) if is_group_list(params) else [{"params": params}]
+        split_groups = [self._split(group) for group in groups]
+        named = [names for names, *_ in split_groups if names is not None]
+        self._names = [name for names in named for name in names] if len(named) == len(groups) else None
+        if self._names is not None and len(set(self._names)) != len(self._names):
+            raise ValueError("each parameter name may be given once")
+        self._core = _core.Optimizer([_core_group(*group[1:]) for group in split_groups], seed)
+        self.param_groups = [
+            ParamGroup(self._core, i, rule, options) for i, (_, rule, _, options, _) in enumerate(split_groups)
+        ]
+
+    def _split(
+        self, group: Mapping[str, Any]
+    ) -> tuple[list[str] | None, str, dict[str, float], dict[str, Any], list[Array]]:
+        """Names, rule, hyperparameters, options and arrays of a group as users write it."""
+        if not isinstance(group, Mapping) or "params" not in group:
+            raise ValueError('each group must be a dict with the key "params"')
+        names, arrays = split(group["params"])
+        values = {**self.defaults, **{key: value for key, value in group.items() if key != "params"}}
+        options = {key: values.pop(key, default) for key, default in _OPTIONS.items()}
+        rule, hypers = self._rule(values)
+        return names, rule, flatten(hypers), options, arrays
+
+    def _rule(self, hypers: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+        """The core's rule for a group, and the hyperparameters that it has."""
+        return self._name, hypers
+
+    def add_param_group(self, group: Mapping[str, Any]) -> None:
+        """Add parameters, as a group dict, to those that are updated."""
+        names, rule, hypers, options, arrays = self._split(group)
+        if (names is None) != (self._names is None):
+            raise ValueError("parameters must all be given by name, or all without")
+        if names is not None and self._names is not None and set(names) & set(self._names):
+            raise ValueError("each parameter name may be given once")
+        self._core.add_group(_core_group(rule, hypers, options, arrays))
+        if names is not None and self._names is not None:
+            self._names += names
+        self.param_groups.append(ParamGroup(self._core, len(self.param_groups), rule, options))
+
+    def step(
+        self,
+        grads: Arrays | GradAccumulator,
+        *,
+        grad_scale: float = 1.0,
+        max_norm: float | None = None,
+        max_value: float | None = None,
+        zero_grads: bool = False,
+    ) -> StepInfo:
+        """Update every parameter once: unscale, check, clip, update and zero in two reads of the gradients.
+
+        Args:
+            grads: arrays with the parameters' shapes, of any float dtype: a list in their order, a dict by their
+                names, or a GradAccumulator, of which the mean is taken and which is empty afterwards.
+            grad_scale: what the loss was multiplied with, as in mixed-precision training; the gradients are divided
+                by it.
+            max_norm: clip the global L2 norm of the unscaled gradients to this, as torch.nn.utils.clip_grad_norm_
+                does.
+            max_value: then clip every entry to ± this, as torch.nn.utils.clip_grad_value_ does.
+            zero_grads: set the gradients to zero afterwards. Without it they are not written to.
+
+        Returns:
+            StepInfo: ``grad_norm`` of the unscaled gradients before clipping, and ``skipped``: true where a gradient
+            was NaN or infinite. Then no parameter, no state and no step count was changed.
+
+        Raises:
+            ValueError: number, names, shapes or dtypes do not match. Nothing was changed.
+        """
+        if isinstance(grads, GradAccumulator):
+            if None not in (self._names, grads._names) and self._names != grads._names:
+                raise ValueError(f"the accumulator has parameters {grads._names}, the optimizer {self._names}")
+            return self._core.step_accumulated(grads._core, max_norm, grad_scale, max_value)
+        arrays = in_order(grads, self._names, "grads")
+        return self._core.step(arrays, max_norm, grad_scale, max_value, zero_grads)
+
+    @property
+    def state_bytes(self) -> int:
+        """Bytes of all state arrays."""
+        return self._core.state_bytes
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that a resumed run needs: hyperparameters, step counts and copies of the state arrays."""
+        state = self._live_state()
+        state["state"] = [{name: array.copy() for name, array in arrays.items()} for arrays in state["state"]]
+        return state
+
+    def _live_state(self) -> dict[str, Any]:
+        """The state_dict with the arrays themselves."""
+        params = range(len(self._core.shapes()))
+        return {
+            "version": _STATE_VERSION,
+            "groups": [{"rule": group.rule, **group.options, **group} for group in self.param_groups],
+            "names": None if self._names is None else list(self._names),
+            "steps": [self._core.steps(i) for i in params],
+            "memory": [self._core.memory(i) for i in params],
+            "state": [self._core.state(i) for i in params],
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take over what :meth:`state_dict` gave, so that the run goes on bit for bit.
+
+        Raises:
+            ValueError: it belongs to another version, rule or model, or a value is out of range. Nothing was changed.
+            TypeError: it is no dict.
+        """
+        own = self._live_state()
+        check_state(state, own)
+        for group, values in zip(self.param_groups, state["groups"], strict=True):
+            group.update({name: values[name] for name in group})
+        for i, arrays in enumerate(state["state"]):
+            self._core.set_steps(i, state["steps"][i])
+            for name, number in state["memory"][i].items():
+                self._core.set_memory(i, name, number)
+            for name, array in own["state"][i].items():
+                array[...] = arrays[name]
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.param_groups})"
+
+
+def hypers_of(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """What a constructor was given, from its local variables: everything but params and seed."""
+    return {name: value for name, value in arguments.items() if name not in ("self", "params", "seed", "__class__")}
+
+
+def _core_group(
+    rule: str, hypers: dict[str, float], options: Mapping[str, Any], arrays: list[Array]
+) -> tuple[str, dict[str, float], list[Array], str | None, str]:
+    return rule, hypers, arrays, options["state_dtype"], options["rounding"]
