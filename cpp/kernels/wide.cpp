@@ -16,8 +16,9 @@ constexpr int kWidth = 2, kRows = 2;
 constexpr int kVectors = kWideColumns / kWidth;
 
 using Vector = double __attribute__((vector_size(kWidth * sizeof(double))));
-using UnalignedVector =
-    double __attribute__((vector_size(kWidth * sizeof(double)), aligned(alignof(double)), may_alias));
+// A typedef, because clang ignores `aligned` in an alias declaration.
+typedef double UnalignedVector
+    __attribute__((vector_size(kWidth * sizeof(double)), aligned(alignof(double)), may_alias));
 
 template <int rows>
 void tile(const WideArgs& args, std::ptrdiff_t first) {

@@ -94,7 +94,8 @@ LowRank factorize(const ConstTensorView& w, const Keep& keep, std::uint64_t seed
     LowRank factors = split(w, tall, turned(tall, lift(tall.matrix, eigen.vectors, rank)));
     // Rounding to float32 adds to the loss: it may take another rank, or be more than is allowed at any rank.
     const double measured = factors.rel_error * factors.rel_error, rounding = measured - loss[rank];
-    if (measured <= *allowed || rank == most || rounding >= *allowed) return factors;
+    const bool met = keep.energy ? factors.energy() >= *keep.energy : factors.rel_error <= *keep.rel_error;
+    if (met || rank == most || rounding >= *allowed) return factors;
     rank = std::max(rank + 1, smallest_rank(loss, *allowed - rounding));
   }
 }
