@@ -45,37 +45,61 @@ __attribute__((noinline)) void store(void* to, Storage storage, std::ptrdiff_t b
   }
 }
 
-// Code8 is float32's business: a rule that computes in float64 goes through a float32 block.
+// body(first, count, group) for each group of 64 of a block; the last one may be a part.
+template <class Body>
+void for_each_group(std::ptrdiff_t begin, std::ptrdiff_t size, Body body) {
+  for (std::ptrdiff_t first = 0; first < size; first += kGroup) {
+    body(first, size - first < kGroup ? size - first : kGroup, (begin + first) / kGroup);
+  }
+}
+
+template <class Kind, class T>
+void load_codes(const StateArgs& state, std::ptrdiff_t begin, T* to, std::ptrdiff_t size) {
+  const auto* codes = static_cast<const std::uint8_t*>(state.data) + begin;
+  alignas(64) float x[kGroup];
+  alignas(64) std::uint8_t part[kGroup] = {};
+  for_each_group(begin, size, [&](std::ptrdiff_t first, std::ptrdiff_t count, std::ptrdiff_t group) {
+    const float scale = state.scale[group];
+    if (count == kGroup && sizeof(T) == sizeof(float)) {
+      load_group(Kind{}, codes + first, scale, reinterpret_cast<float*>(to + first));
+      return;
+    }
+    for (std::ptrdiff_t i = 0; i < count; ++i) part[i] = codes[first + i];
+    load_group(Kind{}, part, scale, x);
+    for (std::ptrdiff_t i = 0; i < count; ++i) to[first + i] = static_cast<T>(x[i]);
+  });
+}
+
+template <class Kind, class T>
+void store_codes(const StateArgs& state, std::ptrdiff_t begin, const T* from, std::ptrdiff_t size, std::uint32_t key) {
+  auto* codes = static_cast<std::uint8_t*>(state.data) + begin;
+  alignas(64) float x[kGroup];
+  alignas(64) std::uint8_t part[kGroup];
+  for_each_group(begin, size, [&](std::ptrdiff_t first, std::ptrdiff_t count, std::ptrdiff_t group) {
+    const auto index = static_cast<std::uint32_t>(begin + first);
+    if (count == kGroup && sizeof(T) == sizeof(float)) {
+      state.scale[group] = store_group(Kind{}, codes + first, reinterpret_cast<const float*>(from + first), key, index);
+      return;
+    }
+    for (std::ptrdiff_t i = 0; i < kGroup; ++i) x[i] = i < count ? static_cast<float>(from[first + i]) : 0.0f;
+    state.scale[group] = store_group(Kind{}, part, x, key, index);
+    for (std::ptrdiff_t i = 0; i < count; ++i) codes[first + i] = part[i];
+  });
+}
+
 template <class T>
 __attribute__((noinline)) void load_state(const StateArgs& state, std::ptrdiff_t begin, T* to, std::ptrdiff_t size) {
   if (state.storage != Storage::code8) return load(state.data, state.storage, begin, to, size);
-  alignas(64) float x[kGroup];
-  for (std::ptrdiff_t group = 0; group < size; group += kGroup) {
-    const std::ptrdiff_t count = size - group < kGroup ? size - group : kGroup;
-    const float scale = state.scale[(begin + group) / kGroup];
-    if (state.kind == StateKind::average) {
-      load_average(static_cast<const std::int8_t*>(state.data) + begin + group, scale, x, count);
-    } else {
-      load_square(static_cast<const std::uint8_t*>(state.data) + begin + group, scale, x, count);
-    }
-    for (std::ptrdiff_t i = 0; i < count; ++i) to[group + i] = static_cast<T>(x[i]);
-  }
+  if (state.kind == StateKind::average) return load_codes<Average>(state, begin, to, size);
+  load_codes<Square>(state, begin, to, size);
 }
 
 template <class T>
 __attribute__((noinline)) void store_state(const StateArgs& state, std::ptrdiff_t begin, const T* from,
                                            std::ptrdiff_t size, std::uint32_t key) {
   if (state.storage != Storage::code8) return store(state.data, state.storage, begin, from, size, true, key);
-  alignas(64) float x[kGroup];
-  for (std::ptrdiff_t group = 0; group < size; group += kGroup) {
-    const std::ptrdiff_t count = size - group < kGroup ? size - group : kGroup;
-    const auto index = static_cast<std::uint32_t>(begin + group);
-    for (std::ptrdiff_t i = 0; i < count; ++i) x[i] = static_cast<float>(from[group + i]);
-    state.scale[(begin + group) / kGroup] =
-        state.kind == StateKind::average
-            ? store_average(static_cast<std::int8_t*>(state.data) + begin + group, x, count, key, index)
-            : store_square(static_cast<std::uint8_t*>(state.data) + begin + group, x, count, key, index);
-  }
+  if (state.kind == StateKind::average) return store_codes<Average>(state, begin, from, size, key);
+  store_codes<Square>(state, begin, from, size, key);
 }
 
 template <class T>

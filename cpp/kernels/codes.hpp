@@ -1,11 +1,10 @@
 // Eight bits for an entry of an optimizer's state, in groups of 64 with one float32 scale: the group's largest
-// magnitude. A code is the upper bits of x + 2^-8, as a float32, above those of 2^-8: 16 (averages) or 32 (squares)
-// codes to the octave, becoming linear towards zero, which is code 0 exactly. No table is needed in either direction,
-// and decoding loses nothing.
+// magnitude. A code is the upper bits of x + bias, as a float32, above those of the bias: 16 codes to the octave,
+// becoming linear towards zero, which is code 0 exactly. No table is needed in either direction.
+//   averages: a sign and 7 bits, bias 2^-8;   squares: 8 bits, bias 2^-16
 //
 // A moving average changes by less than a code's step, so rounding to the nearest would hold it for ever: codes are
-// rounded stochastically. Squares are stored through their root, which doubles their range, and one that is not
-// zero never becomes zero, since it divides.
+// rounded stochastically. A square that is not zero never becomes zero, since its root divides.
 #pragma once
 
 #include "convert.hpp"
@@ -14,77 +13,85 @@ namespace petrain::kernels {
 namespace {
 
 constexpr std::ptrdiff_t kGroup = 64;
-constexpr std::uint32_t kFirst = 0x3b800000u;  // the bits of 2^-8
+constexpr int kShift = 19;  // bits of a float32 below those of a code
 
-// The greatest x that has a code: code 127 with 16, or 255 with 32 codes to the octave.
-constexpr float kMostSigned = 0x1.fp-1f - 0x1p-8f, kMostUnsigned = 0x1.f8p-1f - 0x1p-8f;
-constexpr int kShiftSigned = 19, kShiftUnsigned = 18;
+struct Average {
+  static constexpr float bias = 0x1p-8f;
+  static constexpr std::uint32_t first = 0x3b800000u, last = 127;  // bits of the bias; the greatest code
+};
+struct Square {
+  static constexpr float bias = 0x1p-16f;
+  static constexpr std::uint32_t first = 0x37800000u, last = 255;
+};
 
-template <int shift>
+// The greatest x that has a code. Scaled numbers stay a little below, so that neither rounding nor a random number
+// carries over the last code.
+template <class Kind>
+constexpr float kMost = __builtin_bit_cast(float, Kind::first + (Kind::last << kShift)) - Kind::bias;
+template <class Kind>
+constexpr float kTop = kMost<Kind> * (1 - 0x1p-21f);
+
+template <class Kind>
 float decode(std::uint32_t code) {
-  return float_of((code << shift) + kFirst) - 0x1p-8f;
+  return float_of((code << kShift) + Kind::first) - Kind::bias;
 }
 
-// x in [0, most]; random in [0, 2^shift). The clamp to `last` meets a random number that carries over the end.
-template <int shift>
-std::uint32_t encode(float x, std::uint32_t random, std::uint32_t last) {
-  const std::uint32_t code = (bits_of(x + 0x1p-8f) + random - kFirst) >> shift;
-  return code < last ? code : last;
+// x in [0, kMost]; random in [0, 2^kShift).
+template <class Kind>
+std::uint32_t encode(float x, std::uint32_t random) {
+  return (bits_of(x + Kind::bias) + random - Kind::first) >> kShift;
 }
 
-inline float greatest(const float* x, std::ptrdiff_t size) {
+inline float greatest(const float* x) {
   std::int32_t most = 0;  // without their sign, floats are ordered as their bits are
 #pragma omp simd reduction(max : most)
-  for (std::ptrdiff_t i = 0; i < size; ++i) {
+  for (std::ptrdiff_t i = 0; i < kGroup; ++i) {
     const auto magnitude = static_cast<std::int32_t>(bits_of(x[i]) & 0x7fffffffu);
     most = magnitude > most ? magnitude : most;
   }
   return float_of(static_cast<std::uint32_t>(most));
 }
 
-inline void load_average(const std::int8_t* codes, float scale, float* x, std::ptrdiff_t size) {
-  const float unit = scale / kMostSigned;
+// A whole group each; the callers pad.
+
+inline void load_group(Average, const std::uint8_t* codes, float scale, float* x) {
+  const float unit = scale / kMost<Average>;
 #pragma omp simd
-  for (std::ptrdiff_t i = 0; i < size; ++i) {
-    const std::int32_t code = codes[i];
-    const float magnitude = decode<kShiftSigned>(static_cast<std::uint32_t>(code < 0 ? -code : code)) * unit;
-    x[i] = code < 0 ? -magnitude : magnitude;
+  for (std::ptrdiff_t i = 0; i < kGroup; ++i) {
+    const std::int32_t code = static_cast<std::int8_t>(codes[i]), sign = code >> 31;
+    const float magnitude = decode<Average>(static_cast<std::uint32_t>((code ^ sign) - sign)) * unit;
+    x[i] = float_of(bits_of(magnitude) | (static_cast<std::uint32_t>(sign) & 0x80000000u));
   }
 }
 
-inline float store_average(std::int8_t* codes, const float* x, std::ptrdiff_t size, std::uint32_t key,
-                           std::uint32_t first) {
-  const float scale = greatest(x, size);
-  const float inverse = scale > 0 ? kMostSigned / scale : 0.0f;
+inline float store_group(Average, std::uint8_t* codes, const float* x, std::uint32_t key, std::uint32_t index) {
+  const float scale = greatest(x);
+  const float inverse = scale > 0 ? kTop<Average> / scale : 0.0f;
 #pragma omp simd
-  for (std::ptrdiff_t i = 0; i < size; ++i) {
-    const std::uint32_t random = random_of(key, first + static_cast<std::uint32_t>(i)) >> (32 - kShiftSigned);
-    const float magnitude = float_of(bits_of(x[i]) & 0x7fffffffu) * inverse;
-    const auto code = static_cast<std::int32_t>(encode<kShiftSigned>(magnitude, random, 127u));
-    codes[i] = static_cast<std::int8_t>(x[i] < 0 ? -code : code);
+  for (std::ptrdiff_t i = 0; i < kGroup; ++i) {
+    const std::uint32_t random = random_of(key, index + static_cast<std::uint32_t>(i)) >> (32 - kShift);
+    const auto sign = static_cast<std::uint32_t>(static_cast<std::int32_t>(bits_of(x[i])) >> 31);
+    const std::uint32_t code = encode<Average>(float_of(bits_of(x[i]) & 0x7fffffffu) * inverse, random);
+    codes[i] = static_cast<std::uint8_t>((code ^ sign) - sign);
   }
   return scale;
 }
 
-// scale is that of the roots.
-inline void load_square(const std::uint8_t* codes, float scale, float* x, std::ptrdiff_t size) {
-  const float unit = scale / kMostUnsigned;
+inline void load_group(Square, const std::uint8_t* codes, float scale, float* x) {
+  const float unit = scale / kMost<Square>;
 #pragma omp simd
-  for (std::ptrdiff_t i = 0; i < size; ++i) {
-    const float root = decode<kShiftUnsigned>(codes[i]) * unit;
-    x[i] = root * root;
-  }
+  for (std::ptrdiff_t i = 0; i < kGroup; ++i) x[i] = decode<Square>(codes[i]) * unit;
 }
 
-inline float store_square(std::uint8_t* codes, const float* x, std::ptrdiff_t size, std::uint32_t key,
-                          std::uint32_t first) {
-  const float scale = __builtin_sqrtf(greatest(x, size));
-  const float inverse = scale > 0 ? kMostUnsigned / scale : 0.0f;
+inline float store_group(Square, std::uint8_t* codes, const float* x, std::uint32_t key, std::uint32_t index) {
+  const float scale = greatest(x);
+  const float inverse = scale > 0 ? kTop<Square> / scale : 0.0f;
 #pragma omp simd
-  for (std::ptrdiff_t i = 0; i < size; ++i) {
-    const std::uint32_t random = random_of(key, first + static_cast<std::uint32_t>(i)) >> (32 - kShiftUnsigned);
-    const std::uint32_t code = encode<kShiftUnsigned>(__builtin_sqrtf(x[i]) * inverse, random, 255u);
-    codes[i] = static_cast<std::uint8_t>(x[i] > 0 && code == 0 ? 1u : code);
+  for (std::ptrdiff_t i = 0; i < kGroup; ++i) {
+    const std::uint32_t random = random_of(key, index + static_cast<std::uint32_t>(i)) >> (32 - kShift);
+    const auto code = static_cast<std::int32_t>(encode<Square>(x[i] * inverse, random));
+    const std::int32_t least = bits_of(x[i]) == 0 ? 0 : 1;
+    codes[i] = static_cast<std::uint8_t>(code > least ? code : least);
   }
   return scale;
 }

@@ -11,13 +11,11 @@ namespace {
 inline std::uint32_t bits_of(float x) { return __builtin_bit_cast(std::uint32_t, x); }
 inline float float_of(std::uint32_t bits) { return __builtin_bit_cast(float, bits); }
 
-// A random number for one element: a function of a key and the element's index alone (the finalizer of MurmurHash3,
-// Appleby), so that threads and their number do not matter.
+// A random number for one element, good in its upper bits: a function of a key and the element's index alone, so that
+// threads and their number do not matter. One round of mixing is enough to round by.
 inline std::uint32_t random_of(std::uint32_t key, std::uint32_t index) {
-  std::uint32_t h = (index + key) * 0x9e3779b9u ^ key;
-  h = (h ^ (h >> 16)) * 0x85ebca6bu;
-  h = (h ^ (h >> 13)) * 0xc2b2ae35u;
-  return h ^ (h >> 16);
+  const std::uint32_t h = index * 0x9e3779b9u ^ key;
+  return (h ^ (h >> 15)) * 0x85ebca6bu;
 }
 
 inline float from_bfloat16(std::uint16_t x) { return float_of(static_cast<std::uint32_t>(x) << 16); }
@@ -31,7 +29,7 @@ inline std::uint16_t cut_bfloat16(float x, std::uint32_t add) {
   return static_cast<std::uint16_t>((finite ? bits + add : bits | nan) >> 16);
 }
 inline std::uint16_t to_bfloat16(float x) { return cut_bfloat16(x, 0x7fffu + ((bits_of(x) >> 16) & 1u)); }
-inline std::uint16_t to_bfloat16(float x, std::uint32_t random) { return cut_bfloat16(x, random & 0xffffu); }
+inline std::uint16_t to_bfloat16(float x, std::uint32_t random) { return cut_bfloat16(x, random >> 16); }
 
 inline float from_float16(std::uint16_t x) {
   const std::uint32_t sign = static_cast<std::uint32_t>(x & 0x8000u) << 16;
@@ -59,7 +57,7 @@ inline std::uint16_t cut_float16(float x, std::uint32_t add, bool nearest) {
   return static_cast<std::uint16_t>(sign | (magnitude >= 0x7f800000u ? special : finite));
 }
 inline std::uint16_t to_float16(float x) { return cut_float16(x, 0xfffu + ((bits_of(x) >> 13) & 1u), true); }
-inline std::uint16_t to_float16(float x, std::uint32_t random) { return cut_float16(x, random & 0x1fffu, false); }
+inline std::uint16_t to_float16(float x, std::uint32_t random) { return cut_float16(x, random >> 19, false); }
 
 }  // namespace
 }  // namespace petrain::kernels
