@@ -2,8 +2,9 @@
 # included, comes from pip into .venv and .venv-test. What is installed is installed again only where a file that
 # it depends on has changed.
 #
-#   make demo [ARGS="--seed 1"]                   train, compress and compare a classifier
-#   make test [PARTS="lint doctest"] [TORCH=torch] every check; PARTS picks some, TORCH adds the tests that need it
+#   make demo [ARGS="--seed 1"]                      train, compress and compare a classifier
+#   make test [PARTS="lint doctest"] [TORCH=torch]   every check; PARTS picks some (also asan-ubsan, tsan, tidy, which
+#                                                    are slow to build), TORCH adds the tests that need it
 #   make lint | format | stubs | bench | clean
 
 PYTHON ?= python3

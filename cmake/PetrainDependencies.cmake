@@ -12,6 +12,8 @@ if(NOT SKBUILD)
       COMMAND "${PETRAIN_PYTHON}" -c "import sysconfig; print(sysconfig.get_path('purelib'))"
       OUTPUT_VARIABLE _purelib OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET)
     list(APPEND PETRAIN_PYTHON_PREFIXES "${_purelib}")
+    list(APPEND CMAKE_PREFIX_PATH "${_purelib}/pybind11")
+    set(Python_EXECUTABLE "${PETRAIN_PYTHON}")  # PETRAIN_PYTHON_MODULE=ON builds for this one
   endif()
 endif()
 set(_json_hints)

@@ -72,7 +72,7 @@ def configure_and_test(preset: str, *options: str) -> str:
     output = run("cmake", "--preset", preset, f"-DPETRAIN_PYTHON={sys.executable}", *options)
     output += run("cmake", "--build", "--preset", preset)
     output += run("ctest", "--preset", preset)
-    return output + run("ctest", "--preset", preset, "--verbose", "--tests-regex", "kernel_objects")
+    return output + run("ctest", "--preset", preset, "--verbose", "--tests-regex", "kernel_objects|digest")
 
 
 def cpp() -> str:
@@ -87,13 +87,30 @@ def aarch64() -> str:
     return configure_and_test("aarch64")
 
 
-def find_clang() -> str | None:
-    """A clang++ that can link a libFuzzer target."""
+def sanitize() -> str:
+    return configure_and_test("asan-ubsan")
+
+
+def tsan() -> str:
+    clang = find_clang("-fsanitize=thread", "-fopenmp=libomp")
+    if clang is None:
+        raise PartSkippedError("needs clang with libomp (apt-get install clang-14 libclang-rt-14-dev libomp-14-dev)")
+    return configure_and_test("tsan", f"-DCMAKE_CXX_COMPILER={clang}")
+
+
+def tidy() -> str:
+    output = run("cmake", "--preset", "tidy", f"-DPETRAIN_PYTHON={sys.executable}")
+    return output + run("cmake", "--build", "--preset", "tidy")
+
+
+def find_clang(*flags: str) -> str | None:
+    """A clang++ that can build a program with these flags."""
     for name in ["clang++", *(f"clang++-{version}" for version in range(22, 11, -1))]:
         if shutil.which(name) is None:
             continue
-        source = 'extern "C" int LLVMFuzzerTestOneInput(const unsigned char*, unsigned long) { return 0; }'
-        command = [name, "-fsanitize=fuzzer,address", "-x", "c++", "-", "-o", str(LOGS / "can_fuzz")]
+        entry = 'extern "C" int LLVMFuzzerTestOneInput(const unsigned char*, unsigned long) { return 0; }'
+        source = entry if "fuzzer" in flags[0] else "int main() {}"
+        command = [name, *flags, "-x", "c++", "-", "-o", str(LOGS / "probe")]
         if subprocess.run(command, input=source.encode(), capture_output=True, check=False).returncode == 0:
             return name
     return None
@@ -102,7 +119,7 @@ def find_clang() -> str | None:
 def fuzz() -> str:
     if not (ROOT / "tests" / "fuzz").is_dir():
         raise PartSkippedError("no fuzz targets yet")
-    clang = find_clang()
+    clang = find_clang("-fsanitize=fuzzer,address")
     if clang is None:
         raise PartSkippedError("needs clang with libFuzzer (apt-get install clang-14 libclang-rt-14-dev)")
     output = run("cmake", "--preset", "fuzz", f"-DCMAKE_CXX_COMPILER={clang}", f"-DPETRAIN_PYTHON={sys.executable}")
@@ -143,6 +160,10 @@ def parts() -> Iterator[Part]:
     yield "fuzz", fuzz
 
 
+# Slow to compile: run where they are named.
+ON_REQUEST: list[Part] = [("asan-ubsan", sanitize), ("tsan", tsan), ("tidy", tidy)]
+
+
 def last_line(output: str) -> str:
     """What a tool says in closing: a count of tests, mostly."""
     for pattern in (r"\d+% tests passed.*", r"=+ (\d+ (?:passed|skipped).*?) =+$", r"Done \d+ runs.*"):
@@ -159,7 +180,7 @@ def run_part(name: str, check: Callable[[], str]) -> tuple[str, str, float, str]
     try:
         output = check()
         status, detail = "ok", last_line(output)
-        for line in re.findall(r"^(?:SKIPPED |\d+: kernels ).*", output, re.MULTILINE):
+        for line in re.findall(r"^(?:SKIPPED |\d+: kernels |\d+: digest ).*", output, re.MULTILINE):
             print(f"  {line}")
     except PartSkippedError as reason:
         output, status, detail = str(reason), "skipped", str(reason)
@@ -174,6 +195,7 @@ def main() -> None:
     LOGS.mkdir(parents=True, exist_ok=True)
     wanted = sys.argv[1:]
     chosen = [(name, check) for name, check in parts() if not wanted or name.split()[0] in wanted]
+    chosen += [(name, check) for name, check in ON_REQUEST if name in wanted]
     if not chosen:
         sys.exit(f"petrain: no such part: {' '.join(wanted)}")
     results = [run_part(name, check) for name, check in chosen]

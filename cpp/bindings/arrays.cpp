@@ -2,6 +2,7 @@
 
 #include <cstring>
 #include <stdexcept>
+#include <utility>
 
 #include "dlpack.hpp"
 
@@ -70,7 +71,7 @@ ArrayRef borrow_dlpack(py::handle source, const std::string& what, Access access
   }
   (void)access;  // this version of the protocol exports writeable memory alone
   ref.view.data = static_cast<char*>(tensor.data) + tensor.byte_offset;
-  ref.owner = exporter;  // keeps the memory; the capsule frees its own description
+  ref.owner = std::move(exporter);  // keeps the memory; the capsule frees its own description
   return ref;
 }
 

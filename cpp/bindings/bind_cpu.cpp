@@ -7,7 +7,7 @@
 namespace petrain::python {
 namespace {
 
-void translate(std::exception_ptr pointer, py::handle error_type) {
+void translate(const std::exception_ptr& pointer, py::handle error_type) {
   try {
     if (pointer) std::rethrow_exception(pointer);
   } catch (const IoError& error) {
@@ -21,7 +21,9 @@ void translate(std::exception_ptr pointer, py::handle error_type) {
 
 void register_cpu(py::module_& module) {
   static py::handle error_type = py::exception<Error>(module, "Error").release();
-  py::register_exception_translator([](std::exception_ptr pointer) { translate(pointer, error_type); });
+  py::register_exception_translator([](std::exception_ptr pointer) {  // NOLINT(performance-unnecessary-value-param)
+    translate(pointer, error_type);
+  });
 
   module.attr("__version__") = version();
   module.def(

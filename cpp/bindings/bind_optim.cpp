@@ -120,6 +120,7 @@ void register_optim(py::module_& module) {
       .def("shapes",
            [](const PyOptimizer& self) {
              std::vector<Shape> shapes;
+             shapes.reserve(self.core->param_count());
              for (std::size_t i = 0; i < self.core->param_count(); ++i) shapes.push_back(self.core->shape(i));
              return shapes;
            })
@@ -131,7 +132,7 @@ void register_optim(py::module_& module) {
           py::arg("param"), py::arg("steps"))
       .def(
           "state",
-          [](py::object self, std::size_t param) {
+          [](const py::object& self, std::size_t param) {
             Optimizer& core = *self.cast<PyOptimizer&>().core;
             const auto& names = core.rule(core.group_of(param)).states;
             py::dict result;

@@ -6,6 +6,7 @@
 
 #include "petrain/error.hpp"
 #include "petrain/safetensors.hpp"
+#include "quote.hpp"
 
 namespace petrain {
 namespace {
@@ -42,7 +43,8 @@ class Builder {
 
   std::unique_ptr<Sequential> model(const json& graph) {
     const json& version = member(graph, "version", "the model");
-    if (version != kVersion) fail("expected model version " + std::to_string(kVersion) + ", got " + version.dump());
+    if (version != kVersion)
+      fail("expected model version " + std::to_string(kVersion) + ", got " + quote(version.dump()));
     const json& given = member(graph, "layers", "the model");
     if (!given.is_array() || given.empty() || given.size() > kMaxLayers) {
       fail("expected a list of 1 to " + std::to_string(kMaxLayers) + " layers, got " + given.type_name() + " of " +
@@ -50,7 +52,7 @@ class Builder {
     }
     std::vector<std::shared_ptr<Layer>> layers;
     for (const json& entry : given) layers.push_back(layer(entry, std::to_string(layers.size())));
-    if (!tensors_.empty()) fail("the tensor \"" + tensors_.begin()->first + "\" belongs to no layer");
+    if (!tensors_.empty()) fail("the tensor " + quote(tensors_.begin()->first) + " belongs to no layer");
     return std::make_unique<Sequential>(std::move(layers));
   }
 
@@ -81,7 +83,7 @@ class Builder {
   std::shared_ptr<Layer> layer(const json& graph, const std::string& name) {
     const std::string type = text(graph, "type", "layer " + name);
     if (type == "relu") return std::make_shared<ReLU>();
-    if (type != "linear") fail("layer " + name + ": expected type linear or relu, got \"" + type + "\"");
+    if (type != "linear") fail("layer " + name + ": expected type linear or relu, got " + quote(type));
     auto weights = weight(member(graph, "weight", "layer " + name), name + ".weight");
     const json& has_bias = member(graph, "bias", "layer " + name);
     if (!has_bias.is_boolean()) fail("layer " + name + ": expected true or false for \"bias\"");
@@ -101,7 +103,7 @@ class Builder {
       auto a = weight(member(graph, "a", name), name + ".a");
       return std::make_shared<LowRankWeight>(std::move(a), weight(member(graph, "b", name), name + ".b"));
     }
-    fail(name + ": expected format float32, int8 or low_rank, got \"" + format + "\"");
+    fail(name + ": expected format float32, int8 or low_rank, got " + quote(format));
   }
 
   std::map<std::string, Tensor> tensors_;
@@ -114,6 +116,8 @@ json parse_graph(const std::string& text) {
     }
     return true;
   };
+  // The parser takes a zero byte for the end of the text.
+  if (text.find('\0') != std::string::npos) throw Error("not a petrain model: its description holds a zero byte");
   try {
     return json::parse(text, check_depth);
   } catch (const json::exception& error) {

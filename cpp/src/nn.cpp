@@ -88,6 +88,11 @@ Tensor ReLU::backward(Tensor dy, Tape& tape, bool) {
 
 Sequential::Sequential(std::vector<std::shared_ptr<Layer>> layers) : layers_(std::move(layers)) {
   if (layers_.empty()) throw std::invalid_argument("expected at least one layer, got none");
+  for (const auto& layer : layers_) {
+    if (in_features_ == 0) in_features_ = layer->features();
+  }
+  Shape shape = {1, in_features_};
+  for (const auto& layer : layers_) shape = layer->output_shape(shape);
 }
 
 Tensor Sequential::forward(Tensor x, bool training) {

@@ -110,6 +110,7 @@ Optimizer::Optimizer(std::vector<ParamGroup> groups) {
       if (view.dtype != DType::f32)
         require(view, DType::f32, view.shape, "parameter " + std::to_string(params_.size()));
       std::vector<Tensor> states;
+      states.reserve(rule.info.states.size());
       for (std::size_t i = 0; i < rule.info.states.size(); ++i) states.emplace_back(DType::f32, view.shape);
       const std::int64_t size = view.size();
       params_.push_back({std::move(view), group, 0, std::move(states)});

@@ -11,6 +11,7 @@ namespace {
 constexpr std::int64_t kPanel = kernels::kWideColumns;
 constexpr std::int64_t kDepth = 2048;  // rows of B that are packed at a time: a panel stays in the second-level cache
 constexpr std::int64_t kRows = 32;     // rows of A in one unit of work
+constexpr std::int64_t kSerialWork = 1 << 19;  // multiply-adds below which a second thread costs more than it brings
 
 // C = A B, where at(p, j) is element (p, j) of B; with `upper`, only the blocks on and above C's diagonal.
 template <class At>
@@ -19,7 +20,8 @@ WideMatrix product(const ConstMatrix& a, std::int64_t columns, const At& at, boo
   const auto& kernel = *active_kernels().wide;
   const std::int64_t panels = c.stride / kPanel, row_blocks = (a.rows + kRows - 1) / kRows;
   std::vector<double> packed(panels * kPanel * std::min(a.cols, kDepth));
-  parallel(threads_for(panels * row_blocks), [&](const Team& team) {
+  const bool serial = a.rows * a.cols * c.stride <= kSerialWork;
+  parallel(serial ? 1 : threads_for(panels * row_blocks), [&](const Team& team) {
     for (std::int64_t p0 = 0; p0 < a.cols; p0 += kDepth) {
       const std::int64_t depth = std::min(kDepth, a.cols - p0);
       const ChunkRange packing = team.share(panels);

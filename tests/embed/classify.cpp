@@ -1,12 +1,11 @@
 // classify MODEL SAMPLES: reads float32 samples from a file without a header, prints for each the most likely class
 // and the logits as hexadecimal, which loses no bit.
-#include <petrain/model.hpp>
-
 #include <algorithm>
 #include <cstdio>
 #include <exception>
 #include <fstream>
 #include <iterator>
+#include <petrain/model.hpp>
 #include <vector>
 
 int main(int argc, char** argv) {
@@ -18,10 +17,9 @@ int main(int argc, char** argv) {
     const auto model = petrain::load_model(argv[1]);
     std::ifstream file(argv[2], std::ios::binary);
     const std::vector<char> bytes{std::istreambuf_iterator<char>(file), {}};
-    const auto features = std::dynamic_pointer_cast<petrain::Linear>(model->layers().front())->in_features();
-    const auto rows = static_cast<std::int64_t>(bytes.size() / sizeof(float)) / features;
+    const auto rows = static_cast<std::int64_t>(bytes.size() / sizeof(float)) / model->in_features();
 
-    petrain::Tensor samples(petrain::DType::f32, {rows, features});
+    petrain::Tensor samples(petrain::DType::f32, {rows, model->in_features()});
     std::copy_n(bytes.data(), samples.nbytes(), reinterpret_cast<char*>(samples.as<float>()));
     const petrain::Tensor logits = model->predict(std::move(samples));
 

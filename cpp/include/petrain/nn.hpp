@@ -23,6 +23,7 @@ class Layer {
   virtual ~Layer() = default;
 
   virtual const char* type() const = 0;  // "linear", "relu"
+  virtual std::int64_t features() const { return 0; }  // that go in; 0 where any number does
   // The shape that comes out where `shape` goes in; std::invalid_argument where it does not fit.
   virtual Shape output_shape(const Shape& shape) const = 0;
   // Batches of rows: x (rows, features). Keeps on the tape, where there is one, what backward needs.
@@ -44,6 +45,7 @@ class Linear final : public Layer {
   Tensor backward(Tensor dy, Tape& tape, bool input_gradient) override;
   void collect(const std::string& prefix, std::vector<NamedTensor>& tensors) override;
 
+  std::int64_t features() const override { return in_features(); }
   std::int64_t in_features() const { return weight_->in_features(); }
   std::int64_t out_features() const { return weight_->out_features(); }
   bool has_bias() const { return !bias_.empty(); }
@@ -65,6 +67,7 @@ class ReLU final : public Layer {
 
 class Sequential {
  public:
+  // std::invalid_argument where a layer does not take what the one before it gives.
   explicit Sequential(std::vector<std::shared_ptr<Layer>> layers);
 
   // x: float32 (rows, features). With training, keeps what the next backward needs. Without, it may be called
@@ -76,12 +79,14 @@ class Sequential {
   Tensor backward(Tensor dy, bool input_gradient = false);
 
   const std::vector<std::shared_ptr<Layer>>& layers() const { return layers_; }
+  std::int64_t in_features() const { return in_features_; }  // 0 where no layer asks for a number
   std::vector<NamedTensor> tensors() const;  // named "0.weight", "0.bias", …
 
  private:
   std::vector<std::shared_ptr<Layer>> layers_;
   Tape tape_;
   Shape output_shape_;
+  std::int64_t in_features_ = 0;
 };
 
 struct Loss {

@@ -1,0 +1,186 @@
+// The same bytes everywhere: every operator of the exact contract (docs/numerics.md) over fixed inputs, its results
+// as one hash a line. With the name of a file, compares with it and exits 1 where they differ; without, prints.
+//
+// To add an operator: a function that feeds its results to a Digest, a line in kOperators, and
+//   build/default/tests/cpp/digest > tests/cpp/digests.txt
+#include <algorithm>
+#include <cinttypes>
+#include <cstdint>
+#include <cstdio>
+#include <fstream>
+#include <functional>
+#include <span>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "petrain/cpu.hpp"
+#include "petrain/optim.hpp"
+
+using namespace petrain;
+
+namespace {
+
+// FNV-1a, 64 bits, over the bytes of numbers in little-endian order.
+class Digest {
+ public:
+  template <class T>
+  void add(std::span<const T> values) {
+    const auto* bytes = reinterpret_cast<const unsigned char*>(values.data());
+    for (std::size_t i = 0; i < values.size_bytes(); ++i) hash_ = (hash_ ^ bytes[i]) * 0x100000001b3;
+  }
+  template <class T>
+  void add(const std::vector<T>& values) {
+    add(std::span<const T>(values));
+  }
+  void add(double value) { add(std::span<const double>(&value, 1)); }
+  void add(const ConstTensorView& view) {
+    add(std::span<const unsigned char>(view.as<unsigned char>(),
+                                       static_cast<std::size_t>(view.size()) * dtype_size(view.dtype)));
+  }
+  std::uint64_t value() const { return hash_; }
+
+ private:
+  std::uint64_t hash_ = 0xcbf29ce484222325;
+};
+
+// splitmix64 (Steele, Lea, Flood, OOPSLA 2014): integers alone, so that the inputs are the same everywhere too.
+class Random {
+ public:
+  explicit Random(std::uint64_t seed) : state_(seed) {}
+  std::uint64_t next() {
+    std::uint64_t z = state_ += 0x9e3779b97f4a7c15;
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111eb;
+    return z ^ (z >> 31);
+  }
+  // In (-1, 1), about one in 16 of them zero.
+  std::vector<float> floats(std::size_t size, float scale = 1) {
+    std::vector<float> values(size);
+    for (float& value : values) {
+      const std::uint64_t bits = next();
+      value = bits % 16 == 0 ? 0 : scale * static_cast<float>(static_cast<std::int32_t>(bits >> 32)) * 0x1p-31f;
+    }
+    return values;
+  }
+
+ private:
+  std::uint64_t state_;
+};
+
+constexpr std::size_t kSizes[] = {1, 7, 16, 67, 16385, 50000};
+
+using Arrays = std::vector<std::vector<float>>;
+
+Arrays arrays(Random& random, float scale) {
+  Arrays result;
+  for (const std::size_t size : kSizes) result.push_back(random.floats(size, scale));
+  return result;
+}
+
+template <class View>
+std::vector<View> views(Arrays& arrays) {
+  std::vector<View> result;
+  for (auto& array : arrays) {
+    result.push_back({array.data(), DType::f32, {static_cast<std::int64_t>(array.size())}});
+  }
+  return result;
+}
+
+using Emit = std::function<void(const std::string& name, const Digest& digest)>;
+
+// Every hyperparameter away from its default; what is a flag is set.
+void change_hypers(Optimizer& optimizer) {
+  for (const auto& [name, value] : optimizer.rule(0).hypers) {
+    try {
+      optimizer.set_hyper(0, name, value == 0 ? 0.05 : value * 0.75);
+    } catch (const std::invalid_argument&) {
+      optimizer.set_hyper(0, name, 1);
+    }
+  }
+}
+
+void update_rules(const Emit& emit) {
+  for (const RuleInfo& rule : rules()) {
+    for (const std::string variant : {"default", "changed", "clipped"}) {
+      Random random(1);
+      Arrays params = arrays(random, 1);
+      Optimizer optimizer({{rule.name, {}, views<TensorView>(params)}});
+      if (variant != "default") change_hypers(optimizer);
+      Digest digest;
+      for (int step = 0; step < 4; ++step) {
+        Arrays grads = arrays(random, 0.1f);
+        StepOptions options;
+        if (variant == "clipped") options.max_norm = 0.3;
+        digest.add(optimizer.step(views<ConstTensorView>(grads), options).grad_norm);
+      }
+      for (std::size_t i = 0; i < params.size(); ++i) {
+        digest.add(params[i]);
+        for (std::size_t state = 0; state < rule.states.size(); ++state) digest.add(optimizer.state(i, state));
+      }
+      emit(rule.name + "/" + variant, digest);
+    }
+  }
+}
+
+void accumulation(const Emit& emit) {
+  Random random(2);
+  Arrays params = arrays(random, 1);
+  std::vector<Shape> shapes;
+  for (const auto& param : params) shapes.push_back({static_cast<std::int64_t>(param.size())});
+  GradAccumulator accumulator(shapes);
+  Optimizer optimizer({{"sgd", {{"lr", 0.3}}, views<TensorView>(params)}});
+  for (const double weight : {32.0, 7.0, 0.125}) {
+    Arrays grads = arrays(random, 0.1f);
+    accumulator.add(views<ConstTensorView>(grads), weight);
+  }
+  Digest mean, step;
+  for (const Tensor& tensor : accumulator.mean()) mean.add(tensor.view());
+  emit("accumulate/mean", mean);
+  step.add(optimizer.step(accumulator, {.max_norm = 0.3}).grad_norm);
+  for (const auto& param : params) step.add(param);
+  emit("accumulate/step", step);
+}
+
+using Operator = void (*)(const Emit& emit);
+constexpr Operator kOperators[] = {update_rules, accumulation};
+
+std::vector<std::string> all_lines() {
+  std::vector<std::string> lines;
+  for (const Operator run : kOperators) {
+    run([&](const std::string& name, const Digest& digest) {
+      char hash[17];
+      std::snprintf(hash, sizeof hash, "%016" PRIx64, digest.value());
+      lines.push_back(name + " " + hash);
+    });
+  }
+  return lines;
+}
+
+int compare(const std::vector<std::string>& lines, const char* path) {
+  std::ifstream file(path);
+  std::vector<std::string> expected;
+  for (std::string line; std::getline(file, line);) expected.push_back(line);
+  int differences = 0;
+  for (std::size_t i = 0; i < std::max(lines.size(), expected.size()); ++i) {
+    const std::string got = i < lines.size() ? lines[i] : "nothing",
+                      want = i < expected.size() ? expected[i] : "nothing";
+    if (got == want) continue;
+    std::printf("expected %s, got %s\n", want.c_str(), got.c_str());
+    ++differences;
+  }
+  std::printf("digest %s: %zu results, %d differ from %s\n", cpu_info().isa.c_str(), lines.size(), differences, path);
+  return differences == 0 && !lines.empty() ? 0 : 1;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) try {
+  set_num_threads(2);
+  const std::vector<std::string> lines = all_lines();
+  if (argc > 1) return compare(lines, argv[1]);
+  for (const std::string& line : lines) std::puts(line.c_str());
+} catch (const std::exception& error) {
+  std::printf("%s\n", error.what());
+  return 1;
+}

@@ -1,0 +1,162 @@
+"""Model files: what is written is what is read, and what lies is refused."""
+
+import json
+
+import numpy as np
+import petrain
+import pytest
+from petrain import nn
+from petrain.files import load_tensors, save_tensors
+
+GRAPH = {"version": 1, "layers": [{"type": "linear", "bias": True, "weight": {"format": "float32"}}]}
+TENSORS = {"0.weight": np.ones((3, 2), np.float32), "0.bias": np.zeros(3, np.float32)}
+
+
+def models():
+    nn.manual_seed(0)
+    dense = nn.Sequential(nn.Linear(20, 16), nn.ReLU(), nn.Linear(16, 12, bias=False), nn.ReLU(), nn.Linear(12, 3))
+    low_rank = petrain.compress.low_rank(dense, {0: 4, 2: 3})
+    return {
+        "dense": dense,
+        "low_rank": low_rank,
+        "int8": petrain.compress.int8(dense),
+        "low_rank_int8": petrain.compress.int8(low_rank),
+    }
+
+
+@pytest.mark.parametrize("name", ["dense", "low_rank", "int8", "low_rank_int8"])
+def test_round_trip(name, tmp_path):
+    model = models()[name]
+    petrain.save(model, tmp_path / "m.safetensors")
+    loaded = petrain.load(str(tmp_path / "m.safetensors"))
+    assert sorted(loaded.tensors()) == sorted(model.tensors())
+    for key, array in model.tensors().items():
+        np.testing.assert_array_equal(loaded.tensors()[key], array)
+    x = np.random.default_rng(1).normal(size=(5, 20)).astype(np.float32)
+    np.testing.assert_array_equal(loaded(x), model(x))
+    petrain.save(loaded, tmp_path / "again.safetensors")
+    assert (tmp_path / "again.safetensors").read_bytes() == (tmp_path / "m.safetensors").read_bytes()
+
+
+def test_a_loaded_model_is_trained_on(tmp_path):
+    petrain.save(models()["low_rank"], tmp_path / "m.safetensors")
+    model = petrain.load(tmp_path / "m.safetensors")
+    x, labels = np.random.default_rng(1).normal(size=(30, 20)).astype(np.float32), np.arange(30) % 3
+    opt = petrain.optim.AdamW(model.parameters(), lr=0.02)
+    losses = []
+    for _ in range(60):
+        loss, gradient = nn.cross_entropy(model.forward(x, training=True), labels)
+        model.backward(gradient)
+        opt.step(model.gradients())
+        losses.append(loss)
+    assert losses[-1] < losses[0] / 4
+
+
+def test_other_readers_can_open_it(tmp_path):
+    safetensors = pytest.importorskip("safetensors.numpy", reason="safetensors is not installed")
+    model = models()["low_rank_int8"]
+    petrain.save(model, tmp_path / "m.safetensors")
+    tensors = safetensors.load_file(tmp_path / "m.safetensors")
+    assert tensors["0.weight.a.values"].dtype == np.int8
+    for name, array in model.tensors().items():
+        np.testing.assert_array_equal(tensors[name], array)
+
+
+def changed(**changes):
+    return {**GRAPH["layers"][0], **changes}
+
+
+def nested(depth):
+    weight = {"format": "float32"}
+    for _ in range(depth):
+        weight = {"format": "low_rank", "a": weight, "b": {"format": "float32"}}
+    return weight
+
+
+HOSTILE = [
+    ([], {}, "the model: expected an object, got array"),
+    ({"layers": []}, {}, 'expected the key "version"'),
+    ({"version": 2, "layers": []}, {}, 'expected model version 1, got "2"'),
+    ({"version": "1", "layers": []}, {}, "expected model version 1"),
+    ({"version": 1}, {}, 'expected the key "layers"'),
+    ({"version": 1, "layers": []}, {}, "expected a list of 1 to 100000 layers, got array of 0"),
+    ({"version": 1, "layers": {"type": "relu"}}, {}, "got object of 1"),
+    ({"version": 1, "layers": [7]}, {}, "layer 0: expected an object, got number"),
+    ({"version": 1, "layers": [{"type": 7}]}, {}, 'expected text for "type", got number'),
+    ({"version": 1, "layers": [{"type": "conv"}]}, {}, 'expected type linear or relu, got "conv"'),
+    ({"version": 1, "layers": [{"type": "relu"}]}, {}, 'the tensor "0.bias" belongs to no layer'),
+    (changed(weight={}), {}, 'expected the key "format"'),
+    (changed(weight={"format": "int3"}), {}, 'expected format float32, int8 or low_rank, got "int3"'),
+    (changed(weight={"format": "int8"}), {}, 'expected a tensor named "0.weight.values"'),
+    (changed(weight={"format": "low_rank", "a": {}}), {}, "0.weight.a: expected the key"),
+    (changed(weight=nested(15)), {}, "nested deeper than 16"),
+    (changed(bias="yes"), {}, 'expected true or false for "bias"'),
+    (changed(bias=False), {}, 'the tensor "0.bias" belongs to no layer'),
+    (None, {"0.bias": np.zeros(2, np.float32)}, r"bias: expected shape \(3,\), got \(2,\)"),
+    (None, {"0.bias": np.zeros(3, np.float64)}, "bias: expected dtype float32, got float64"),
+    (None, {"0.bias": np.zeros(0, np.float32)}, r"bias: expected shape \(3,\), got \(0,\)"),
+    (None, {"0.weight": np.zeros(3, np.float32)}, r"weight: expected 2 dimensions \(out, in\), got shape \(3,\)"),
+    (None, {"0.weight": np.zeros((3, 2), np.int8)}, "weight: expected dtype float32, got int8"),
+    (None, {"0.weight": np.zeros((3, 0), np.float32)}, r"weight is empty: shape \(3, 0\)"),
+    (None, {"0.weight": None}, 'expected a tensor named "0.weight"'),
+    (None, {"extra": np.zeros(1, np.float32)}, 'the tensor "extra" belongs to no layer'),
+]
+
+
+@pytest.mark.parametrize(("graph", "tensors", "message"), HOSTILE, ids=range(len(HOSTILE)))
+def test_files_that_lie(graph, tensors, message, tmp_path):
+    if graph is None or "bias" in graph:
+        graph = {"version": 1, "layers": [graph or GRAPH["layers"][0]]}
+    arrays = {name: array for name, array in {**TENSORS, **tensors}.items() if array is not None}
+    save_tensors(tmp_path / "m.safetensors", arrays, {"petrain.model": json.dumps(graph)})
+    with pytest.raises(petrain.Error, match=message):
+        petrain.load(tmp_path / "m.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "not a petrain model"),
+        ("{", "not a petrain model"),
+        ("[" * 100_000, "nested deeper"),
+        ("{}\0", "zero byte"),
+    ],
+)
+def test_descriptions_that_are_not_json(text, message, tmp_path):
+    save_tensors(tmp_path / "m.safetensors", TENSORS, {"petrain.model": text})
+    with pytest.raises(petrain.Error, match=message):
+        petrain.load(tmp_path / "m.safetensors")
+
+
+def test_layers_that_do_not_fit_are_refused(tmp_path):
+    layers = GRAPH["layers"] * 2
+    tensors = {**TENSORS, "1.weight": TENSORS["0.weight"], "1.bias": TENSORS["0.bias"]}
+    save_tensors(tmp_path / "m.safetensors", tensors, {"petrain.model": json.dumps({"version": 1, "layers": layers})})
+    with pytest.raises(petrain.Error, match=r"expected an input of shape \(rows, 2\), got \(1, 3\)"):
+        petrain.load(tmp_path / "m.safetensors")
+
+
+def test_a_file_without_a_model(tmp_path):
+    save_tensors(tmp_path / "m.safetensors", TENSORS)
+    with pytest.raises(petrain.Error, match=r'no "petrain.model" in its metadata'):
+        petrain.load(tmp_path / "m.safetensors")
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        petrain.load(tmp_path / "nowhere")
+
+
+def test_a_folder_that_is_not_there(tmp_path):
+    with pytest.raises(OSError, match="nowhere"):
+        petrain.save(models()["dense"], tmp_path / "nowhere" / "m.safetensors")
+
+
+def test_every_tensor_is_named_after_its_layer(tmp_path):
+    petrain.save(models()["dense"], tmp_path / "m.safetensors")
+    tensors, metadata = load_tensors(tmp_path / "m.safetensors")
+    assert sorted(tensors) == ["0.bias", "0.weight", "2.weight", "4.bias", "4.weight"]
+    assert [layer["type"] for layer in json.loads(metadata["petrain.model"])["layers"]] == [
+        "linear",
+        "relu",
+        "linear",
+        "relu",
+        "linear",
+    ]
