@@ -75,7 +75,8 @@ def _work(settings: Settings, output: Output, stages: Stages) -> Results:
 
     stages.begin("measure")
     files = (output.staging / ORIGINAL, output.staging / COMPRESSED)
-    models = [check_file(path, made, digits.test_x) for path, made in zip(files, (model, compressed.small), strict=True)]
+    made = (model, compressed.small)
+    models = [check_file(path, kept, digits.test_x) for path, kept in zip(files, made, strict=True)]
     original, small = _measure(models, files, digits, settings.threads)
     stages.advance(_MEASURING)
     stages.end("both files answer as the models did, bit for bit")

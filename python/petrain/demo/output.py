@@ -6,7 +6,6 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
-from types import TracebackType
 
 ORIGINAL, COMPRESSED = "original.safetensors", "compressed.safetensors"
 REPORT, METRICS = "report.html", "metrics.json"
@@ -48,7 +47,7 @@ class Output:
     def __enter__(self) -> Output:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         shutil.rmtree(self.staging, ignore_errors=True)
         if kind is not None:
             self._remove_created()

@@ -1,6 +1,6 @@
-"""``python -m petrain.demo.probe FILE ROWS FEATURES THREADS``: load a model, predict, and print the peak memory as JSON.
+"""The peak memory of loading a model and predicting, as JSON: a process of its own, so that only this is counted.
 
-A process of its own, so that only this model is counted.
+``python -m petrain.demo.probe FILE ROWS FEATURES THREADS``
 """
 
 from __future__ import annotations

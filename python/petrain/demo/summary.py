@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from petrain.demo.results import ModelResult, Results
+from petrain.demo.measure import Memory
+from petrain.demo.results import Results
 
 
 @dataclass(frozen=True)
@@ -36,13 +37,16 @@ def rows(results: Results) -> list[Row]:
     for batch in a.latency:
         name = "Time for one image" if batch == 1 else f"Time per image, {batch} at once"
         table.append(_cost(name, a.latency[batch], b.latency[batch], microseconds, "faster", "slower"))
-    return table + _memory(a, b)
+    return table + _memory(a.memory, b.memory)
 
 
-def _memory(a: ModelResult, b: ModelResult) -> list[Row]:
-    if a.memory.peak is None or b.memory.peak is None:
-        return []
-    return [_cost("Peak memory of the process", a.memory.peak, b.memory.peak, megabytes, "smaller", "larger")]
+def _memory(a: Memory, b: Memory) -> list[Row]:
+    rows = []
+    if a.added and b.added:
+        rows.append(_cost("Memory for the model", a.added, b.added, megabytes, "smaller", "larger"))
+    if a.peak and b.peak:
+        rows.append(_cost("Peak of the whole process", a.peak, b.peak, megabytes, "smaller", "larger"))
+    return rows
 
 
 def _share(name: str, before: float, after: float) -> Row:
@@ -53,8 +57,8 @@ def _share(name: str, before: float, after: float) -> Row:
 
 def _cost(name: str, before: float, after: float, text: Callable[[float], str], less: str, more: str) -> Row:
     ratio = before / after
-    same = 1 / 1.005 < ratio < 1.005
-    change = "the same" if same else f"{ratio:.2f}× {less}" if ratio > 1 else f"{1 / ratio:.2f}× {more}"
+    same = 1 / 1.02 < ratio < 1.02  # what is measured does not repeat more closely
+    change = "about the same" if same else f"{ratio:.2f}× {less}" if ratio > 1 else f"{1 / ratio:.2f}× {more}"
     return Row(name, text(before), text(after), change, None if same else ratio > 1)
 
 
@@ -63,7 +67,7 @@ def kilobytes(size: float) -> str:
 
 
 def megabytes(size: float) -> str:
-    return f"{size / 1e6:.1f} MB"
+    return f"{size / 1e6:.2f} MB"
 
 
 def microseconds(seconds: float) -> str:

@@ -19,8 +19,11 @@ _STYLE = {True: "green", False: "yellow", None: "dim"}
 def show(console: Console, results: Results, paths: Sequence[Path], seconds: float) -> None:
     console.print()
     console.print(Text(summary.headline(results), style="bold"))
+    console.print()
     console.print(_metrics(console, results))
+    console.print()
     console.print(_layers(console, results))
+    console.print()
     for path in paths:
         console.print(Text(f"{path.stat().st_size:>9,} bytes  {path}"), soft_wrap=True)
     console.print(Text(f"\nDone in {seconds:.1f} s; open {paths[-1]} in a browser."), soft_wrap=True)

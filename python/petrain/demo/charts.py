@@ -1,0 +1,212 @@
+"""The charts of the page."""
+
+from __future__ import annotations
+
+from html import escape
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
+
+from petrain.demo import svg
+from petrain.demo.results import Results
+from petrain.demo.svg import COMPRESSED, INK, MUTED, ORIGINAL, PAPER, TRACK, WRONG
+
+_WIDTH = 5.8  # inches: at the width of a phone the text is still readable
+
+
+def loss_curve(results: Results) -> str:
+    """The loss above, the accuracy below, over the epochs of training and of fine-tuning."""
+    trained, tuned = len(results.training), len(results.fine_tuning)
+    first, second = range(1, trained + 1), range(trained + 1, trained + tuned + 1)
+    figure = Figure(figsize=(_WIDTH, 4.4))
+    above, below = figure.subplots(2, 1, sharex=True, gridspec_kw={"hspace": 0.28})
+    for axes in (above, below):
+        axes.axvspan(trained + 0.5, trained + tuned + 0.5, color=COMPRESSED, alpha=0.1, linewidth=0)
+        axes.grid(axis="x", visible=False)
+        axes.set_xlim(0.5, trained + tuned + 0.5)
+    above.semilogy(first, [epoch.loss for epoch in results.training], color=ORIGINAL)
+    above.semilogy(second, [epoch.loss for epoch in results.fine_tuning], color=COMPRESSED)
+    above.yaxis.set_minor_locator(NullLocator())
+    above.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    above.set_title("Training loss", loc="left", fontsize=11, color=INK)
+    above.text(
+        trained + 0.5 + tuned / 2,
+        0.93,
+        "factors",
+        color=COMPRESSED,
+        ha="center",
+        va="top",
+        transform=above.get_xaxis_transform(),
+        fontsize=10,
+    )
+    below.plot(first, [epoch.test_accuracy for epoch in results.training], color=ORIGINAL)
+    fall = [results.training[-1].test_accuracy, results.truncated_accuracy]
+    below.plot([trained, trained + 0.5], fall, color=COMPRESSED, linestyle=(0, (1, 1.5)), linewidth=1.5)
+    below.plot(
+        [trained + 0.5, *second],
+        [results.truncated_accuracy, *(e.test_accuracy for e in results.fine_tuning)],
+        color=COMPRESSED,
+    )
+    below.plot([trained + 0.5], [results.truncated_accuracy], "o", color=COMPRESSED, markersize=5)
+    below.annotate(
+        f"cut to rank: {results.truncated_accuracy:.0%}",
+        (trained + 0.5, results.truncated_accuracy),
+        xytext=(-8, 0),
+        textcoords="offset points",
+        ha="right",
+        va="center",
+        fontsize=10,
+        color=COMPRESSED,
+    )
+    below.set_title("Accuracy on the test images", loc="left", fontsize=11, color=INK)
+    below.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0%}"))
+    below.yaxis.set_major_locator(MaxNLocator(5))
+    below.xaxis.set_major_locator(MaxNLocator(8, integer=True, steps=[1, 2, 5, 10]))
+    below.set_xlabel("epoch")
+    return svg.markup(figure, "loss", "Training loss and test accuracy by epoch")
+
+
+def size_against_accuracy(results: Results) -> str:
+    """Every budget that was tried, before and after int8; the one that was kept is ringed."""
+    figure = Figure(figsize=(_WIDTH, 4.4))
+    axes = figure.subplots()
+    points = results.sweep
+    kept = next(point for point in points if point.budget == results.budget)
+    axes.axvline(results.budget / 1000, color=MUTED, linewidth=1, linestyle=(0, (3, 3)))
+    axes.plot(
+        [p.float32.file_bytes / 1000 for p in points],
+        [p.float32.accuracy for p in points],
+        "o-",
+        color=ORIGINAL,
+        markerfacecolor=PAPER,
+        markersize=6,
+        label="low rank, float32",
+        linewidth=1.5,
+    )
+    axes.plot(
+        [p.int8.file_bytes / 1000 for p in points],
+        [p.int8.accuracy for p in points],
+        "o-",
+        color=COMPRESSED,
+        markersize=6,
+        label="low rank, int8",
+    )
+    alone, before = results.int8_alone, results.original
+    axes.plot(
+        [alone.file_bytes / 1000],
+        [alone.accuracy],
+        "s",
+        color=COMPRESSED,
+        markerfacecolor=PAPER,
+        markersize=7,
+        label="int8 alone",
+        linestyle="none",
+    )
+    axes.plot(
+        [before.file_bytes / 1000],
+        [before.quality.accuracy],
+        "D",
+        color=ORIGINAL,
+        markersize=7,
+        label="original",
+        linestyle="none",
+    )
+    axes.plot(
+        [kept.int8.file_bytes / 1000],
+        [kept.int8.accuracy],
+        "o",
+        markersize=14,
+        markerfacecolor="none",
+        color=COMPRESSED,
+        markeredgewidth=1.5,
+    )
+    axes.annotate(
+        f"kept\n{kept.int8.file_bytes / 1000:.1f} kB\n{kept.int8.accuracy:.1%}",
+        (kept.int8.file_bytes / 1000, kept.int8.accuracy),
+        xytext=(7, -12),
+        textcoords="offset points",
+        va="top",
+        color=COMPRESSED,
+        fontsize=10,
+        fontweight="bold",
+    )
+    _kilobyte_axis(axes)
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0%}" if value <= 1 else ""))
+    axes.set_xlabel("file size (kB, logarithmic)")
+    axes.set_title("Accuracy on the test images", loc="left", fontsize=11, color=INK)
+    axes.legend(loc="lower right", frameon=False, fontsize=10, labelcolor=MUTED)
+    return svg.markup(figure, "size", "Test accuracy against file size")
+
+
+def layers(results: Results) -> str:
+    """What was kept of each weight, and how far the factors are from it."""
+    figure = Figure(figsize=(_WIDTH, 0.5 + 0.62 * len(results.layers)))
+    left, right = figure.subplots(1, 2, gridspec_kw={"wspace": 0.12})
+    names = [f"{layer.plan.name}\n{layer.shape[0]} × {layer.shape[1]}" for layer in results.layers]
+    full = [min(layer.shape) for layer in results.layers]
+    kept = [layer.plan.rank or whole for layer, whole in zip(results.layers, full, strict=True)]
+    texts = [
+        f"{rank} of {whole}" if layer.plan.rank else f"whole, {whole}"
+        for layer, rank, whole in zip(results.layers, kept, full, strict=True)
+    ]
+    errors = [layer.plan.rel_error for layer in results.layers]
+    _bars(left, [rank / whole for rank, whole in zip(kept, full, strict=True)], texts, COMPRESSED)
+    _bars(right, errors, [f"{error:.2f}" if error else "0" for error in errors], WRONG)
+    left.set_yticks(range(len(names)), names, color=INK)
+    left.set_title("rank kept", loc="left", fontsize=10, color=MUTED)
+    right.set_title("relative error of the factors", loc="left", fontsize=10, color=MUTED)
+    return svg.markup(figure, "layers", "Rank and relative error of each weight")
+
+
+def confusion(results: Results, which: str) -> str:
+    """The true digits down, the answers across; what is off the diagonal is wrong."""
+    model, right = (results.original, ORIGINAL) if which == "original" else (results.compressed, COMPRESSED)
+    figure = Figure(figsize=(4.2, 4.2))
+    axes = figure.subplots()
+    svg.clear(axes)
+    for row, counts in enumerate(model.quality.confusion):
+        total = max(sum(counts), 1)  # a class without images has no shares
+        for column, count in enumerate(counts):
+            # The more, the stronger; a single mistake can be seen already.
+            if count == 0:
+                colour, strength = TRACK, 0.45
+            elif row == column:
+                colour, strength = right, 0.15 + 0.3 * count / total
+            else:
+                colour, strength = WRONG, min(0.35 + 0.15 * count, 0.95)
+            corner = (column - 0.46, row - 0.46)
+            axes.add_patch(Rectangle(corner, 0.92, 0.92, facecolor=colour, alpha=strength, linewidth=0))
+            if count:
+                weight = "normal" if row == column else "bold"
+                axes.text(column, row, str(count), ha="center", va="center", fontsize=9, fontweight=weight)
+    axes.set(xlim=(-0.5, 9.5), ylim=(9.5, -0.5), aspect="equal", xticks=range(10), yticks=range(10))
+    axes.xaxis.tick_top()
+    axes.xaxis.set_label_position("top")
+    axes.set_xlabel("answer", fontsize=10)
+    axes.set_ylabel("true digit", fontsize=10)
+    return svg.markup(figure, f"confusion-{which}", escape(f"Confusion matrix of the {which} model"))
+
+
+def _kilobyte_axis(axes: Axes) -> None:
+    """Logarithmic, with room at both sides, and labels that are numbers and not powers."""
+    sizes = np.concatenate([line.get_xdata() for line in axes.get_lines()])
+    low, high = float(sizes.min()) / 1.25, float(sizes.max()) * 1.25
+    axes.set_xscale("log")
+    axes.set_xlim(low, high)
+    steps = [step * 10**power for power in range(-1, 7) for step in (1, 2, 5)]
+    axes.xaxis.set_major_locator(FixedLocator([step for step in steps if low <= step <= high]))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+
+
+def _bars(axes: Axes, values: list[float], texts: list[str], colour: str) -> None:
+    svg.clear(axes)
+    rows = range(len(values))
+    axes.barh(rows, [1] * len(values), height=0.36, color=TRACK)
+    axes.barh(rows, values, height=0.36, color=colour)
+    for row, text in zip(rows, texts, strict=True):
+        axes.text(0, row - 0.3, text, va="bottom", fontsize=10, color=INK)
+    axes.set(xlim=(0, 1), ylim=(len(values) - 0.45, -0.75), xticks=[], yticks=[])
