@@ -14,15 +14,15 @@ from petrain.demo import svg
 from petrain.demo.results import Results
 from petrain.demo.svg import COMPRESSED, INK, MUTED, ORIGINAL, PAPER, TRACK, WRONG
 
-_WIDTH = 5.8  # inches: at the width of a phone the text is still readable
+_WIDTH = 5.0  # inches: at the width of a phone the text is still readable
 
 
 def loss_curve(results: Results) -> str:
     """The loss above, the accuracy below, over the epochs of training and of fine-tuning."""
     trained, tuned = len(results.training), len(results.fine_tuning)
     first, second = range(1, trained + 1), range(trained + 1, trained + tuned + 1)
-    figure = Figure(figsize=(_WIDTH, 4.4))
-    above, below = figure.subplots(2, 1, sharex=True, gridspec_kw={"hspace": 0.28})
+    figure = Figure(figsize=(_WIDTH, 4.1))
+    above, below = figure.subplots(2, 1, sharex=True, gridspec_kw={"hspace": 0.3})
     for axes in (above, below):
         axes.axvspan(trained + 0.5, trained + tuned + 0.5, color=COMPRESSED, alpha=0.1, linewidth=0)
         axes.grid(axis="x", visible=False)
@@ -62,7 +62,7 @@ def loss_curve(results: Results) -> str:
         color=COMPRESSED,
     )
     below.set_title("Accuracy on the test images", loc="left", fontsize=11, color=INK)
-    below.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0%}"))
+    below.yaxis.set_major_formatter(FuncFormatter(_percent))
     below.yaxis.set_major_locator(MaxNLocator(5))
     below.xaxis.set_major_locator(MaxNLocator(8, integer=True, steps=[1, 2, 5, 10]))
     below.set_xlabel("epoch")
@@ -71,7 +71,7 @@ def loss_curve(results: Results) -> str:
 
 def size_against_accuracy(results: Results) -> str:
     """Every budget that was tried, before and after int8; the one that was kept is ringed."""
-    figure = Figure(figsize=(_WIDTH, 4.4))
+    figure = Figure(figsize=(_WIDTH, 4.1))
     axes = figure.subplots()
     points = results.sweep
     kept = next(point for point in points if point.budget == results.budget)
@@ -134,7 +134,7 @@ def size_against_accuracy(results: Results) -> str:
         fontweight="bold",
     )
     _kilobyte_axis(axes)
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0%}" if value <= 1 else ""))
+    axes.yaxis.set_major_formatter(FuncFormatter(_percent))
     axes.set_xlabel("file size (kB, logarithmic)")
     axes.set_title("Accuracy on the test images", loc="left", fontsize=11, color=INK)
     axes.legend(loc="lower right", frameon=False, fontsize=10, labelcolor=MUTED)
@@ -164,7 +164,7 @@ def layers(results: Results) -> str:
 def confusion(results: Results, which: str) -> str:
     """The true digits down, the answers across; what is off the diagonal is wrong."""
     model, right = (results.original, ORIGINAL) if which == "original" else (results.compressed, COMPRESSED)
-    figure = Figure(figsize=(4.2, 4.2))
+    figure = Figure(figsize=(4, 4))
     axes = figure.subplots()
     svg.clear(axes)
     for row, counts in enumerate(model.quality.confusion):
@@ -210,3 +210,7 @@ def _bars(axes: Axes, values: list[float], texts: list[str], colour: str) -> Non
     for row, text in zip(rows, texts, strict=True):
         axes.text(0, row - 0.3, text, va="bottom", fontsize=10, color=INK)
     axes.set(xlim=(0, 1), ylim=(len(values) - 0.45, -0.75), xticks=[], yticks=[])
+
+
+def _percent(share: float, _: object) -> str:
+    return f"{round(100 * share, 3):g}%" if share <= 1 else ""

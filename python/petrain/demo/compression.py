@@ -53,8 +53,10 @@ def plan_file(model: nn.Sequential, budget: int, scratch: Path) -> list[LayerPla
     while True:
         try:
             plans = plan_ranks(model, room)
-        except ValueError as error:
-            raise petrain.Error(f"a file of {budget:,} bytes is too small for this model: {error}") from None
+        except ValueError:
+            thinnest = {i: 1 for i, layer in enumerate(model.layers) if isinstance(layer, nn.Linear)}
+            least = file_size(int8(low_rank(model, thinnest)), scratch)
+            raise petrain.Error(f"budget: expected at least {least:,} bytes, got {budget:,}") from None
         small = int8(low_rank(model, ranks_of(plans)))
         size = file_size(small, scratch)
         if size <= budget:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 import time
 from pathlib import Path
 
@@ -57,14 +55,15 @@ def _work(settings: Settings, output: Output, stages: Stages) -> Results:
     epochs = train(model, digits, training(settings.epochs), settings.seed, tick)
     petrain.save(model, output.staging / ORIGINAL)
     original_bytes = (output.staging / ORIGINAL).stat().st_size
-    stages.end(f"{len(epochs)} epochs, loss {epochs[-1].loss:.4f}, accuracy {epochs[-1].test_accuracy:.2%}")
+    stages.end(f"loss {epochs[-1].loss:.4f}, accuracy {epochs[-1].test_accuracy:.2%} after epoch {len(epochs)}")
 
     stages.begin("compress")
     budget = settings.budget.nbytes(original_bytes)
     compressed = compress(model, digits, budget, output.staging, settings.seed, tick)
     petrain.save(compressed.small, output.staging / COMPRESSED)
+    ranks = [str(plan.rank or "whole") for plan in compressed.plans]
     small_bytes = (output.staging / COMPRESSED).stat().st_size
-    stages.end(f"{small_bytes:,} of {original_bytes:,} bytes, ranks {', '.join(map(str, compressed.ranks.values()))}")
+    stages.end(f"{small_bytes:,} of {original_bytes:,} bytes, ranks {', '.join(ranks)}")
 
     stages.begin("sizes")
     others = sorted({int(part * original_bytes) for part in SWEEP} - {budget})
@@ -84,7 +83,6 @@ def _work(settings: Settings, output: Output, stages: Stages) -> Results:
     stages.begin("report")
     results = Results(
         settings=settings,
-        command=_command(),
         budget=budget,
         images=(len(digits.train_y), len(digits.test_y)),
         original=original,
@@ -138,7 +136,3 @@ def _sweep_point(candidate: Compressed, digits: data.Digits, scratch: Path) -> S
         float32=_size_point(candidate.factors, digits, scratch),
         int8=_size_point(candidate.small, digits, scratch),
     )
-
-
-def _command() -> str:
-    return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])

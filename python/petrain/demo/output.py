@@ -1,4 +1,4 @@
-"""The output folder: every file appears at once and whole, or none does."""
+"""The output folder: files are finished in a folder of their own, and moved to their places when all of them are."""
 
 from __future__ import annotations
 
@@ -21,8 +21,9 @@ class Output:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._created = _missing(folder)
+        self._created: list[Path] = []
         try:
+            self._created = _missing(folder)
             folder.mkdir(parents=True, exist_ok=True)
             for name in FILES:
                 if (folder / name).is_dir():

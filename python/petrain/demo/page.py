@@ -80,7 +80,7 @@ def _header(results: Results) -> str:
 
 def _summary_table(results: Results) -> str:
     rows = [(escape(r.name), escape(r.before), escape(r.after), _change(r)) for r in summary.rows(results)]
-    return _table(("", "original", "compressed", "change"), rows)
+    return _table(("", "original", "compressed", "change"), rows, "metrics")
 
 
 def _change(row: summary.Row) -> str:
@@ -160,7 +160,7 @@ def _picture(pixels: Floats) -> str:
 
 def _making(results: Results) -> str:
     facts = {
-        "Command": results.command,
+        "Command": results.settings.command,
         "Seed": str(results.settings.seed),
         "Data": f"load_digits of scikit-learn, {results.images[0]:,} images to train and {results.images[1]} to test",
         "Model": f"Linear 64 → {HIDDEN[0]} → {HIDDEN[1]} → 10, ReLU between",
@@ -187,13 +187,15 @@ def _paragraph(text: str) -> str:
     return f"<p>{escape(text)}</p>"
 
 
-def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def _table(columns: Sequence[str], rows: Sequence[Sequence[str]], kind: str = "plain") -> str:
     """``rows`` are markup."""
     head = "".join(f'<th scope="col">{escape(column)}</th>' for column in columns)
     body = "".join(
         f'<tr><th scope="row">{row[0]}</th>{"".join(f"<td>{cell}</td>" for cell in row[1:])}</tr>' for row in rows
     )
-    return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+    return (
+        f'<div class="scroll"><table class="{kind}"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+    )
 
 
 def _plural(count: int, noun: str) -> str:

@@ -15,7 +15,7 @@ class Stages:
     def __init__(self, console: Console, total: float) -> None:
         self._console = console
         self._bar = Progress(
-            TextColumn("{task.description}", table_column=None),
+            TextColumn("{task.description}"),
             BarColumn(bar_width=None),
             TaskProgressColumn(),
             TimeRemainingColumn(),
@@ -31,7 +31,7 @@ class Stages:
     def begin(self, name: str) -> None:
         self._name = name
         self._start = time.perf_counter()
-        self._bar.update(self._task, description=name)
+        self._bar.update(self._task, description=f"{name:<8}")
 
     def advance(self, units: float = 1) -> None:
         self._bar.advance(self._task, units)
@@ -40,7 +40,7 @@ class Stages:
         """Note the time of the stage, and say what came of it."""
         taken = time.perf_counter() - self._start
         self.seconds[self._name] = taken
-        self._console.print(Text(f"{self._name:<12} {taken:5.1f} s   {outcome}"), highlight=False, soft_wrap=True)
+        self._console.print(Text(f"{self._name:<10} {taken:5.1f} s   {outcome}"), highlight=False, soft_wrap=True)
 
     def __enter__(self) -> Stages:
         self._bar.start()

@@ -53,7 +53,6 @@ class Layer:
 @dataclass(frozen=True)
 class Results:
     settings: Settings
-    command: str
     budget: int  # bytes
     images: tuple[int, int]  # to train and to test
     original: ModelResult
@@ -70,7 +69,7 @@ class Results:
         facts: dict[str, Any] = {
             "seed": self.settings.seed,
             "threads": self.settings.threads,
-            "command": self.command,
+            "command": self.settings.command,
             "isa": petrain.cpu_info()["isa"],
             "versions": versions(),
             "budget_bytes": self.budget,

@@ -15,6 +15,7 @@ SWEEP = (0.045, 0.052, 0.06, 0.08, 0.11, 0.16, 0.22)  # sizes, relative to the o
 class Budget:
     """The most that the compressed file may take: bytes, or a part of the original file."""
 
+    text: str  # as it was asked for
     value: float
     relative: bool
 
@@ -28,11 +29,11 @@ def parse_budget(text: str) -> Budget:
     >>> parse_budget("6%").nbytes(200_000), parse_budget("12000").nbytes(200_000)
     (12000, 12000)
     """
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*%", text.strip())
+    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)%", text.strip())
     if match and 0 < float(match[1]) <= 100:
-        return Budget(float(match[1]) / 100, relative=True)
+        return Budget(text.strip(), float(match[1]) / 100, relative=True)
     if text.strip().isascii() and text.strip().isdigit() and int(text) > 0:
-        return Budget(int(text), relative=False)
+        return Budget(text.strip(), int(text), relative=False)
     raise ValueError(f"expected a part of the original (6%) or a number of bytes (12000), got {text!r}")
 
 
@@ -46,6 +47,12 @@ class Settings:
     budget: Budget
     epochs: int
     quiet: bool
+
+    @property
+    def command(self) -> str:
+        """What makes the same models again. The folder is left out: a report may be passed on."""
+        options = {"seed": self.seed, "threads": self.threads, "budget": self.budget.text, "epochs": self.epochs}
+        return " ".join(["petrain demo", *(f"--{name} {value}" for name, value in options.items())])
 
 
 @dataclass(frozen=True)
