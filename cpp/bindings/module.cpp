@@ -3,11 +3,12 @@
 
 PYBIND11_MODULE(_core, module) {
   module.doc() = "The compiled core of petrain. Use the modules of the package petrain instead.";
+  // Types before the functions that name them, or docstrings and stubs show C++ names.
   petrain::python::register_cpu(module);
-  petrain::python::register_model(module);
-  petrain::python::register_nn(module);
-  petrain::python::register_lowrank(module);
   petrain::python::register_optim(module);
-  petrain::python::register_safetensors(module);
   petrain::python::register_quant(module);
+  petrain::python::register_lowrank(module);
+  petrain::python::register_safetensors(module);
+  petrain::python::register_nn(module);
+  petrain::python::register_model(module);
 }

@@ -29,7 +29,9 @@ std::optional<double> allowed_loss(const Keep& keep, std::int64_t most, const Sh
     throw std::invalid_argument("rel_error: expected a number in [0, 1), got " + text(keep.rel_error));
   }
   if (keep.rank) return std::nullopt;
-  return keep.energy ? 1 - *keep.energy : *keep.rel_error * *keep.rel_error;
+  if (keep.energy) return 1 - *keep.energy;
+  const double rel_error = keep.rel_error.value_or(0);
+  return rel_error * rel_error;
 }
 
 // loss[r]: the part of ‖W‖²_F beyond the first r singular values. Values that are rounding of the largest count as 0.
@@ -86,7 +88,7 @@ LowRank factorize(const ConstTensorView& w, const Keep& keep, std::uint64_t seed
   const TallMatrix tall = make_tall(w, "w");
   const std::int64_t most = tall.matrix.cols;
   const std::optional<double> allowed = allowed_loss(keep, most, w.shape);
-  if (!allowed) return split(w, tall, truncated_svd(tall, *keep.rank, {.seed = seed}));
+  if (!allowed) return split(w, tall, truncated_svd(tall, keep.rank.value_or(most), {.seed = seed}));
   const SymmetricEigen eigen = symmetric_eigen(gram(tall.matrix));
   const std::vector<double> loss = losses(eigen.values);
   std::int64_t rank = smallest_rank(loss, *allowed);
@@ -94,7 +96,8 @@ LowRank factorize(const ConstTensorView& w, const Keep& keep, std::uint64_t seed
     LowRank factors = split(w, tall, turned(tall, lift(tall.matrix, eigen.vectors, rank)));
     // Rounding to float32 adds to the loss: it may take another rank, or be more than is allowed at any rank.
     const double measured = factors.rel_error * factors.rel_error, rounding = measured - loss[rank];
-    if (measured <= *allowed || rank == most || rounding >= *allowed) return factors;
+    const bool met = keep.energy ? factors.energy() >= *keep.energy : factors.rel_error <= keep.rel_error.value_or(0);
+    if (met || rank == most || rounding >= *allowed) return factors;
     rank = std::max(rank + 1, smallest_rank(loss, *allowed - rounding));
   }
 }

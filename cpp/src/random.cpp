@@ -49,7 +49,7 @@ struct Direction {
 // cos and sin of 2πt for t in [0, 1): the nearest quarter turn is taken off exactly, the rest is within π/4, where
 // the Taylor series to x¹⁷ reach the last bits.
 Direction direction(double turn) {
-  const int quarter = static_cast<int>(4 * turn + 0.5);
+  const int quarter = (static_cast<int>(8 * turn) + 1) / 2;
   const double x = 2 * std::numbers::pi * (turn - 0.25 * quarter), square = x * x;
   double cos = 1, sin = 1;
   for (int k = 16; k >= 2; k -= 2) cos = 1 - cos * square / (k * (k - 1));

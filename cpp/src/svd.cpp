@@ -18,8 +18,10 @@ constexpr double kWideCost = 5, kQrCost = 20, kEigenCost = 50;
 constexpr std::int64_t kSmall = 128;
 constexpr double kUsualIterations = 4;
 
-bool full_is_better(double m, double n, double k, double l, double iterations) {
-  if (n <= kSmall || 4 * k >= n) return true;
+bool full_is_better(const ConstMatrix& a, std::int64_t directions, std::int64_t rank, double iterations) {
+  if (a.cols <= kSmall || rank >= (a.cols + 3) / 4) return true;
+  const auto m = static_cast<double>(a.rows), n = static_cast<double>(a.cols);
+  const auto l = static_cast<double>(directions), k = static_cast<double>(rank);
   const double full = kWideCost * (m * n * n + 2 * m * n * k) + kEigenCost * n * n * n + kQrCost * 4 * m * k * k;
   const double products = 4 * (iterations + 1) * m * n * l;
   const double orthogonal = (iterations + 1) * (m + n) * l * l * (kWideCost + 2);
@@ -79,7 +81,7 @@ SingularTriplets truncated_svd(const TallMatrix& tall, std::int64_t k, const Svd
   if (options.method == SvdMethod::automatic) {
     const std::int64_t l = k + std::min(options.oversample, a.cols - k);
     const double iterations = options.n_iter ? static_cast<double>(*options.n_iter) : kUsualIterations;
-    full = full_is_better(a.rows, a.cols, k, l, iterations);
+    full = full_is_better(a, l, k, iterations);
   }
   if (!full) return turned(tall, randomized_svd(a, std::ldexp(tall.square, -2 * tall.exponent), k, options));
   return turned(tall, lift(a, symmetric_eigen(gram(a)).vectors, k));

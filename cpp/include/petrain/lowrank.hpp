@@ -20,8 +20,8 @@ enum class SvdMethod {
 };
 
 struct SvdOptions {
-  std::int64_t oversample = 10;             // directions beyond k that the randomized method carries along
-  std::optional<std::int64_t> n_iter = {};  // its iterations; without a value, until they gain nothing more
+  std::int64_t oversample = 10;                       // directions beyond k that the randomized method carries along
+  std::optional<std::int64_t> n_iter = std::nullopt;  // its iterations; without a value, until they gain nothing more
   SvdMethod method = SvdMethod::automatic;
   std::uint64_t seed = 0;  // of its random start
 };
@@ -38,9 +38,9 @@ Svd svd(const ConstTensorView& a, std::int64_t k, const SvdOptions& options = {}
 
 // What factorize keeps; exactly one has a value.
 struct Keep {
-  std::optional<std::int64_t> rank = {};  // from 1 to min(m, n)
-  std::optional<double> energy = {};      // this part of ‖W‖²_F, in (0, 1]
-  std::optional<double> rel_error = {};   // ‖W - AB‖_F / ‖W‖_F is at most this, in [0, 1)
+  std::optional<std::int64_t> rank = std::nullopt;  // from 1 to min(m, n)
+  std::optional<double> energy = std::nullopt;      // this part of ‖W‖²_F, in (0, 1]
+  std::optional<double> rel_error = std::nullopt;   // ‖W - AB‖_F / ‖W‖_F is at most this, in [0, 1)
 };
 
 // W ≈ A B, float32: a (m, rank), b (rank, n). The singular values are split evenly between them.

@@ -1,0 +1,112 @@
+"""How figures are taken: rivals run in turn, A B A B …, after a warm-up; what counts is the median of the ratios of
+each round, since the machine's speed drifts. A benchmark prints a table, writes JSON and exits with 1 where a stated
+bar is missed."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import statistics
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import petrain
+
+
+@dataclass
+class Times:
+    """Seconds of each round for each rival."""
+
+    seconds: dict[str, list[float]]
+
+    def median(self, name: str) -> float:
+        return statistics.median(self.seconds[name])
+
+    def ratio(self, slower: str, faster: str) -> tuple[float, float, float]:
+        """How many times faster the second is: the median over the rounds, the least and the greatest."""
+        ratios = [a / b for a, b in zip(self.seconds[slower], self.seconds[faster], strict=True)]
+        return statistics.median(ratios), min(ratios), max(ratios)
+
+
+def race(rivals: dict[str, Callable[[], Any]], rounds: int = 9, at_least: float = 0.05) -> Times:
+    """Run all in turn. A call that is short is repeated until a round of it takes ``at_least`` seconds."""
+    repeats = {}
+    for name, run in rivals.items():
+        run()
+        start = time.perf_counter()
+        run()
+        repeats[name] = max(1, int(at_least / max(time.perf_counter() - start, 1e-7)))
+    seconds: dict[str, list[float]] = {name: [] for name in rivals}
+    for _ in range(rounds):
+        for name, run in rivals.items():
+            start = time.perf_counter()
+            for _ in range(repeats[name]):
+                run()
+            seconds[name].append((time.perf_counter() - start) / repeats[name])
+    return Times(seconds)
+
+
+@dataclass
+class Report:
+    """Rows of one benchmark, with a bar or without."""
+
+    title: str
+    rows: list[dict[str, Any]] = field(default_factory=list)
+
+    def add(self, work: str, threads: int, ratio: tuple[float, float, float], against: str, bar: float | None) -> None:
+        value, low, high = ratio
+        row = {"work": work, "threads": threads, "against": against, "ratio": value, "low": low, "high": high}
+        self.rows.append({**row, "bar": bar, "met": bar is None or value >= bar})
+        verdict = "" if bar is None else f"  bar {bar:g}: {'met' if value >= bar else 'MISSED'}"
+        print(f"{work:44} {threads} thr  {value:7.2f}x [{low:.2f}-{high:.2f}] {against}{verdict}", flush=True)
+
+    def finish(self, path: str | None) -> None:
+        """Write the JSON and leave, with 1 where a bar was missed."""
+        missed = [row["work"] for row in self.rows if not row["met"]]
+        if path:
+            Path(path).write_text(json.dumps({"title": self.title, "machine": machine(), "rows": self.rows}, indent=1))
+        print(f"{len(self.rows)} rows, {len(missed)} bars missed" + (f": {', '.join(missed)}" if missed else ""))
+        sys.exit(1 if missed else 0)
+
+
+def machine() -> dict[str, Any]:
+    """What the figures depend on."""
+    return {
+        "cpu": cpu_name(),
+        "petrain": petrain.__version__,
+        "isa": petrain.cpu_info()["isa"],
+        "numpy": np.__version__,
+        "blas": blas(),
+        "python": platform.python_version(),
+    }
+
+
+def cpu_name() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def blas() -> str:
+    """The kernel that NumPy's BLAS runs, where threadpoolctl can tell."""
+    try:
+        from threadpoolctl import threadpool_info
+    except ImportError:
+        return "unknown"
+    return ", ".join(f"{i['internal_api']} {i.get('architecture', '')}" for i in threadpool_info()) or "unknown"
+
+
+def arguments(description: str, argv: Sequence[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--json", help="write the figures to this file")
+    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2], help="thread counts to measure")
+    parser.add_argument("--rounds", type=int, default=9)
+    return parser.parse_args(argv)
