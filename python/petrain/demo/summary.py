@@ -58,7 +58,7 @@ def _share(name: str, before: float, after: float) -> Row:
 def _cost(name: str, before: float, after: float, text: Callable[[float], str], less: str, more: str) -> Row:
     ratio = before / after
     same = 1 / 1.02 < ratio < 1.02  # what is measured does not repeat more closely
-    change = "about the same" if same else f"{ratio:.2f}× {less}" if ratio > 1 else f"{1 / ratio:.2f}× {more}"
+    change = "about the same" if same else f"{ratio:.3g}× {less}" if ratio > 1 else f"{1 / ratio:.3g}× {more}"
     return Row(name, text(before), text(after), change, None if same else ratio > 1)
 
 
