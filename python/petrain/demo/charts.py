@@ -1,27 +1,24 @@
-"""The charts of the page."""
+"""The charts of how the models came about: learning, and size against accuracy."""
 
 from __future__ import annotations
-
-from html import escape
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
 from petrain.demo import svg
 from petrain.demo.results import Results
-from petrain.demo.svg import COMPRESSED, INK, MUTED, ORIGINAL, PAPER, TRACK, WRONG
+from petrain.demo.svg import COMPRESSED, INK, MUTED, ORIGINAL, PAPER
 
-_WIDTH = 5.0  # inches: at the width of a phone the text is still readable
+WIDTH = 5.0  # inches: at the width of a phone the text is still readable
 
 
 def loss_curve(results: Results) -> str:
     """The loss above, the accuracy below, over the epochs of training and of fine-tuning."""
     trained, tuned = len(results.training), len(results.fine_tuning)
     first, second = range(1, trained + 1), range(trained + 1, trained + tuned + 1)
-    figure = Figure(figsize=(_WIDTH, 4.1))
+    figure = Figure(figsize=(WIDTH, 4.1))
     above, below = figure.subplots(2, 1, sharex=True, gridspec_kw={"hspace": 0.3})
     for axes in (above, below):
         axes.axvspan(trained + 0.5, trained + tuned + 0.5, color=COMPRESSED, alpha=0.1, linewidth=0)
@@ -71,7 +68,7 @@ def loss_curve(results: Results) -> str:
 
 def size_against_accuracy(results: Results) -> str:
     """Every budget that was tried, before and after int8; the one that was kept is ringed."""
-    figure = Figure(figsize=(_WIDTH, 4.1))
+    figure = Figure(figsize=(WIDTH, 4.1))
     axes = figure.subplots()
     points = results.sweep
     kept = next(point for point in points if point.budget == results.budget)
@@ -141,55 +138,6 @@ def size_against_accuracy(results: Results) -> str:
     return svg.markup(figure, "size", "Test accuracy against file size")
 
 
-def layers(results: Results) -> str:
-    """What was kept of each weight, and how far the factors are from it."""
-    figure = Figure(figsize=(_WIDTH, 0.5 + 0.62 * len(results.layers)))
-    left, right = figure.subplots(1, 2, gridspec_kw={"wspace": 0.12})
-    names = [f"{layer.plan.name}\n{layer.shape[0]} × {layer.shape[1]}" for layer in results.layers]
-    full = [min(layer.shape) for layer in results.layers]
-    kept = [layer.plan.rank or whole for layer, whole in zip(results.layers, full, strict=True)]
-    texts = [
-        f"{rank} of {whole}" if layer.plan.rank else f"whole, {whole}"
-        for layer, rank, whole in zip(results.layers, kept, full, strict=True)
-    ]
-    errors = [layer.plan.rel_error for layer in results.layers]
-    _bars(left, [rank / whole for rank, whole in zip(kept, full, strict=True)], texts, COMPRESSED)
-    _bars(right, errors, [f"{error:.2f}" if error else "0" for error in errors], WRONG)
-    left.set_yticks(range(len(names)), names, color=INK)
-    left.set_title("rank kept", loc="left", fontsize=10, color=MUTED)
-    right.set_title("relative error of the factors", loc="left", fontsize=10, color=MUTED)
-    return svg.markup(figure, "layers", "Rank and relative error of each weight")
-
-
-def confusion(results: Results, which: str) -> str:
-    """The true digits down, the answers across; what is off the diagonal is wrong."""
-    model, right = (results.original, ORIGINAL) if which == "original" else (results.compressed, COMPRESSED)
-    figure = Figure(figsize=(4, 4))
-    axes = figure.subplots()
-    svg.clear(axes)
-    for row, counts in enumerate(model.quality.confusion):
-        total = max(sum(counts), 1)  # a class without images has no shares
-        for column, count in enumerate(counts):
-            # The more, the stronger; a single mistake can be seen already.
-            if count == 0:
-                colour, strength = TRACK, 0.45
-            elif row == column:
-                colour, strength = right, 0.15 + 0.3 * count / total
-            else:
-                colour, strength = WRONG, min(0.35 + 0.15 * count, 0.95)
-            corner = (column - 0.46, row - 0.46)
-            axes.add_patch(Rectangle(corner, 0.92, 0.92, facecolor=colour, alpha=strength, linewidth=0))
-            if count:
-                weight = "normal" if row == column else "bold"
-                axes.text(column, row, str(count), ha="center", va="center", fontsize=9, fontweight=weight)
-    axes.set(xlim=(-0.5, 9.5), ylim=(9.5, -0.5), aspect="equal", xticks=range(10), yticks=range(10))
-    axes.xaxis.tick_top()
-    axes.xaxis.set_label_position("top")
-    axes.set_xlabel("answer", fontsize=10)
-    axes.set_ylabel("true digit", fontsize=10)
-    return svg.markup(figure, f"confusion-{which}", escape(f"Confusion matrix of the {which} model"))
-
-
 def _kilobyte_axis(axes: Axes) -> None:
     """Logarithmic, with room at both sides, and labels that are numbers and not powers."""
     sizes = np.concatenate([line.get_xdata() for line in axes.get_lines()])
@@ -200,16 +148,6 @@ def _kilobyte_axis(axes: Axes) -> None:
     axes.xaxis.set_major_locator(FixedLocator([step for step in steps if low <= step <= high]))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-
-
-def _bars(axes: Axes, values: list[float], texts: list[str], colour: str) -> None:
-    svg.clear(axes)
-    rows = range(len(values))
-    axes.barh(rows, [1] * len(values), height=0.36, color=TRACK)
-    axes.barh(rows, values, height=0.36, color=colour)
-    for row, text in zip(rows, texts, strict=True):
-        axes.text(0, row - 0.3, text, va="bottom", fontsize=10, color=INK)
-    axes.set(xlim=(0, 1), ylim=(len(values) - 0.45, -0.75), xticks=[], yticks=[])
 
 
 def _percent(share: float, _: object) -> str:

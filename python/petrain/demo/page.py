@@ -12,7 +12,7 @@ import numpy as np
 from matplotlib.image import imsave
 
 import petrain
-from petrain.demo import charts, summary, svg
+from petrain.demo import charts, model_charts, summary, svg
 from petrain.demo.data import Digits, Floats
 from petrain.demo.results import Results, versions
 from petrain.demo.settings import BATCH, FINE_TUNING, HIDDEN, MICRO_BATCH
@@ -34,9 +34,13 @@ def html(results: Results, digits: Digits) -> str:
                 _section("Layers", _layers(results)),
                 "<h2>Which digits are taken for which</h2>",
                 '<div class="pair">',
-                _figure("Original", charts.confusion(results, "original"), _wrong(results.original.quality.confusion)),
                 _figure(
-                    "Compressed", charts.confusion(results, "compressed"), _wrong(results.compressed.quality.confusion)
+                    "Original", model_charts.confusion(results, "original"), _wrong(results.original.quality.confusion)
+                ),
+                _figure(
+                    "Compressed",
+                    model_charts.confusion(results, "compressed"),
+                    _wrong(results.compressed.quality.confusion),
                 ),
                 "</div>",
                 _examples(results, digits),
@@ -128,7 +132,7 @@ def _layers(results: Results) -> str:
         "the factors to where they serve best."
     )
     table = _table(("weight", "rank", "error", "float32", "int8"), rows)
-    return f'<div class="halves">{charts.layers(results)}{table}</div>{_paragraph(text)}'
+    return f'<div class="halves">{model_charts.layers(results)}{table}</div>{_paragraph(text)}'
 
 
 def _wrong(confusion: Sequence[Sequence[int]]) -> str:

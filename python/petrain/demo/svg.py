@@ -6,6 +6,7 @@ import io
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from html import escape
 from typing import Any
 
 import matplotlib
@@ -90,4 +91,4 @@ def markup(figure: Figure, name: str, label: str) -> str:
 
 def _head(view_box: str, label: str) -> str:
     namespaces = 'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"'
-    return f'<svg {namespaces} class="chart" viewBox="{view_box}" role="img" aria-label="{label}">'
+    return f'<svg {namespaces} class="chart" viewBox="{view_box}" role="img" aria-label="{escape(label)}">'
