@@ -17,8 +17,8 @@ static_assert(kBlockM % 12 == 0 && kBlockM % 6 == 0 && kGroupN % 32 == 0, "whole
 
 constexpr std::int64_t blocks(std::int64_t size, std::int64_t block) { return (size + block - 1) / block; }
 
-// Multiply-adds below which a second thread costs more than it brings.
-constexpr std::int64_t kSerialWork = 64 * 64 * 64;
+// Multiply-adds below which a second thread is not worth waking: 50 µs of one.
+constexpr std::int64_t kSerialWork = 1 << 21;
 
 }  // namespace
 

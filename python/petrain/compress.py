@@ -73,7 +73,7 @@ def plan_ranks(model: nn.Sequential, budget_bytes: int) -> list[LayerPlan]:
     """
     linear = [(i, layer) for i, layer in enumerate(model.layers) if isinstance(layer, nn.Linear)]
     options = [_Options.of(layer.weight.dense()) for _, layer in linear]
-    fixed = sum(layer.bias.nbytes for _, layer in linear if layer.bias is not None)
+    fixed = sum(int(layer.bias.nbytes) for _, layer in linear if layer.bias is not None)
 
     def choices(price: float) -> list[int]:
         return [int(np.argmin(option.error + price * option.nbytes)) for option in options]
