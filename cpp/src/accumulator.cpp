@@ -32,8 +32,10 @@ bool GradAccumulator::add(std::span<const ConstTensorView> grads, double weight)
     std::int64_t begin, size;
   };
   std::vector<Chunk> chunks;
+  std::int64_t elements = 0;
   for (std::size_t i = 0; i < grads.size(); ++i) {
     require_float(grads[i], sums_[i].shape(), "gradient " + std::to_string(i));
+    elements += sums_[i].size();
     for_each_chunk(i, sums_[i].size(), [&](std::size_t array, std::int64_t begin, std::int64_t size) {
       chunks.push_back({array, begin, size});
     });
@@ -42,7 +44,7 @@ bool GradAccumulator::add(std::span<const ConstTensorView> grads, double weight)
   const auto count = static_cast<std::int64_t>(chunks.size());
   std::vector<double> squares(chunks.size());
   bool finite = true;
-  parallel(threads_for(count), [&](const Team& team) {
+  parallel(threads_for(elements / kElementsPerThread), [&](const Team& team) {
     const ChunkRange mine = team.share(count);
     for (std::int64_t i = mine.begin; i < mine.end; ++i) {
       const Chunk& chunk = chunks[i];

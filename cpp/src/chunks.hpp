@@ -11,6 +11,9 @@ namespace petrain {
 
 constexpr std::int64_t kChunk = 16384;
 
+// Elements of an elementwise loop that are worth a thread: some 20 µs of work.
+constexpr std::int64_t kElementsPerThread = 32768;
+
 // emit(array, begin, size) for each chunk.
 template <class Emit>
 void for_each_chunk(std::size_t array, std::int64_t size, Emit&& emit) {

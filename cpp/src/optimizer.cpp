@@ -46,6 +46,7 @@ void Optimizer::add_group(ParamGroup given) {
     throw;
   }
   for (std::size_t i = first; i < params_.size(); ++i) {
+    elements_ += params_[i].view.size();
     for_each_chunk(i, params_[i].view.size(), [&](std::size_t param, std::int64_t begin, std::int64_t size) {
       chunks_.push_back({param, begin, size});
     });

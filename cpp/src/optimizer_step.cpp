@@ -155,7 +155,7 @@ StepInfo Optimizer::step_scaled(std::span<const ConstTensorView> grads, double s
     }
   };
 
-  parallel(threads_for(count), [&](const Team& team) {
+  parallel(threads_for(elements_ / kElementsPerThread), [&](const Team& team) {
     const ChunkRange mine = team.share(count);
     const auto for_my_chunks = [&](auto&& body) {
       for (std::int64_t i = mine.begin; i < mine.end; ++i) {

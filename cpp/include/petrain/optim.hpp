@@ -146,6 +146,7 @@ class Optimizer {
   std::vector<Param> params_;
   std::vector<std::size_t> by_address_;  // parameters that are not empty
   std::vector<Chunk> chunks_;
+  std::int64_t elements_ = 0;  // of all parameters
 };
 
 }  // namespace petrain
