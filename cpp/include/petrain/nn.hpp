@@ -22,7 +22,7 @@ class Layer {
  public:
   virtual ~Layer() = default;
 
-  virtual const char* type() const = 0;  // "linear", "relu"
+  virtual const char* type() const = 0;                // "linear", "relu"
   virtual std::int64_t features() const { return 0; }  // that go in; 0 where any number does
   // The shape that comes out where `shape` goes in; std::invalid_argument where it does not fit.
   virtual Shape output_shape(const Shape& shape) const = 0;
@@ -80,7 +80,7 @@ class Sequential {
 
   const std::vector<std::shared_ptr<Layer>>& layers() const { return layers_; }
   std::int64_t in_features() const { return in_features_; }  // 0 where no layer asks for a number
-  std::vector<NamedTensor> tensors() const;  // named "0.weight", "0.bias", …
+  std::vector<NamedTensor> tensors() const;                  // named "0.weight", "0.bias", …
 
  private:
   std::vector<std::shared_ptr<Layer>> layers_;
