@@ -76,15 +76,23 @@ class GradAccumulator:
 
 class Optimizer:
     def __init__(
-        self,
-        groups: collections.abc.Sequence[
-            tuple[str, collections.abc.Mapping[str, typing.SupportsFloat | typing.SupportsIndex], list]
-        ],
+        self, groups: collections.abc.Sequence[tuple], seed: typing.SupportsInt | typing.SupportsIndex = 0
     ) -> None: ...
+    def add_group(self, group: tuple) -> None: ...
     def hyper(self, group: typing.SupportsInt | typing.SupportsIndex, name: str) -> float: ...
+    def memory(self, param: typing.SupportsInt | typing.SupportsIndex) -> dict[str, float]:
+        """
+        The numbers that the rule keeps for one parameter.
+        """
     def set_hyper(
         self,
         group: typing.SupportsInt | typing.SupportsIndex,
+        name: str,
+        value: typing.SupportsFloat | typing.SupportsIndex,
+    ) -> None: ...
+    def set_memory(
+        self,
+        param: typing.SupportsInt | typing.SupportsIndex,
         name: str,
         value: typing.SupportsFloat | typing.SupportsIndex,
     ) -> None: ...
@@ -97,12 +105,24 @@ class Optimizer:
         The state arrays of one parameter, by name, without a copy.
         """
     def step(
-        self, grads: collections.abc.Sequence, max_norm: typing.SupportsFloat | typing.SupportsIndex | None
+        self,
+        grads: collections.abc.Sequence,
+        max_norm: typing.SupportsFloat | typing.SupportsIndex | None = None,
+        grad_scale: typing.SupportsFloat | typing.SupportsIndex = 1.0,
+        max_value: typing.SupportsFloat | typing.SupportsIndex | None = None,
+        zero_grads: bool = False,
+        allow_missing: bool = False,
     ) -> StepInfo: ...
     def step_accumulated(
-        self, accumulated: GradAccumulator, max_norm: typing.SupportsFloat | typing.SupportsIndex | None
+        self,
+        accumulated: GradAccumulator,
+        max_norm: typing.SupportsFloat | typing.SupportsIndex | None = None,
+        grad_scale: typing.SupportsFloat | typing.SupportsIndex = 1.0,
+        max_value: typing.SupportsFloat | typing.SupportsIndex | None = None,
     ) -> StepInfo: ...
     def steps(self, param: typing.SupportsInt | typing.SupportsIndex) -> int: ...
+    @property
+    def state_bytes(self) -> int: ...
 
 class QuantTensor:
     def __init__(
@@ -277,93 +297,7 @@ class Sequential:
         """
         Bytes of all stored arrays.
         """
-<<<<<<< HEAD
-class StepInfo:
-    """
-    What a step found and did.
-    """
-    def __repr__(self) -> str:
-        ...
-    @property
-    def grad_norm(self) -> float:
-        """
-        Global L2 norm of the gradients before clipping.
-        """
-    @property
-    def skipped(self) -> bool:
-        """
-        True where a gradient was not finite: nothing was changed.
-        """
-class GradAccumulator:
-    def __init__(self, shapes: collections.abc.Sequence[collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex]]) -> None:
-        ...
-    def add(self, grads: collections.abc.Sequence, weight: typing.SupportsFloat | typing.SupportsIndex) -> bool:
-        ...
-    def mean(self) -> list:
-        ...
-    def reset(self) -> None:
-        ...
-    @property
-    def count(self) -> int:
-        ...
-    @property
-    def weight(self) -> float:
-        ...
-class Optimizer:
-    def __init__(self, groups: collections.abc.Sequence[tuple], seed: typing.SupportsInt | typing.SupportsIndex = 0) -> None:
-        ...
-    def add_group(self, group: tuple) -> None:
-        ...
-    def hyper(self, group: typing.SupportsInt | typing.SupportsIndex, name: str) -> float:
-        ...
-    def memory(self, param: typing.SupportsInt | typing.SupportsIndex) -> dict[str, float]:
-        """
-        The numbers that the rule keeps for one parameter.
-        """
-    def set_hyper(self, group: typing.SupportsInt | typing.SupportsIndex, name: str, value: typing.SupportsFloat | typing.SupportsIndex) -> None:
-        ...
-    def set_memory(self, param: typing.SupportsInt | typing.SupportsIndex, name: str, value: typing.SupportsFloat | typing.SupportsIndex) -> None:
-        ...
-    def set_steps(self, param: typing.SupportsInt | typing.SupportsIndex, steps: typing.SupportsInt | typing.SupportsIndex) -> None:
-        ...
-    def shapes(self) -> list[list[int]]:
-        ...
-    def state(self, param: typing.SupportsInt | typing.SupportsIndex) -> dict:
-        """
-        The state arrays of one parameter, by name, without a copy.
-        """
-    def step(self, grads: collections.abc.Sequence, max_norm: typing.SupportsFloat | typing.SupportsIndex | None = None, grad_scale: typing.SupportsFloat | typing.SupportsIndex = 1.0, max_value: typing.SupportsFloat | typing.SupportsIndex | None = None, zero_grads: bool = False, allow_missing: bool = False) -> StepInfo:
-        ...
-    def step_accumulated(self, accumulated: GradAccumulator, max_norm: typing.SupportsFloat | typing.SupportsIndex | None = None, grad_scale: typing.SupportsFloat | typing.SupportsIndex = 1.0, max_value: typing.SupportsFloat | typing.SupportsIndex | None = None) -> StepInfo:
-        ...
-    def steps(self, param: typing.SupportsInt | typing.SupportsIndex) -> int:
-        ...
-    @property
-    def state_bytes(self) -> int:
-        ...
-class QuantTensor:
-    def __init__(self, values: typing.Any, scale: typing.Any, axis: typing.SupportsInt | typing.SupportsIndex, zero_point: typing.Any) -> None:
-        ...
-    def dequantize(self) -> numpy.ndarray:
-        ...
-    @property
-    def axis(self) -> int:
-        ...
-    @property
-    def nbytes(self) -> int:
-        ...
-    @property
-    def scale(self) -> numpy.ndarray:
-        ...
-    @property
-    def values(self) -> numpy.ndarray:
-        ...
-    @property
-    def zero_point(self) -> numpy.ndarray:
-        ...
-=======
 
->>>>>>> main
 def cpu_info() -> dict:
     """
     The instruction set in use and those available, the number of threads, and whether OpenMP was built in.
