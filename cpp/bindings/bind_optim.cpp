@@ -177,6 +177,15 @@ void register_optim(py::module_& module) {
           [](PyOptimizer& self, std::size_t param, std::int64_t steps) { self.core->set_steps(param, steps); },
           py::arg("param"), py::arg("steps"))
       .def(
+          "param",
+          [](const py::object& self, std::size_t param) {
+            return as_numpy(self.cast<PyOptimizer&>().core->param(param), self);
+          },
+          py::arg("param"), "One parameter, in place.")
+      .def(
+          "group_of", [](const PyOptimizer& self, std::size_t param) { return self.core->group_of(param); },
+          py::arg("param"))
+      .def(
           "state",
           [](const py::object& self, std::size_t param) {
             py::dict result;

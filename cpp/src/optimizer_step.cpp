@@ -56,7 +56,8 @@ Optimizer::Work Optimizer::prepare(std::span<const ConstTensorView> grads, doubl
     const ConstTensorView& grad = grads[i];
     Work::PerParam& own = work.params[i];
     if (grad.data == nullptr && param.view.size() > 0) {
-      if (!options.allow_missing) throw std::invalid_argument("parameter " + std::to_string(i) + " has no gradient");
+      if (!options.allow_missing)
+        throw std::invalid_argument("gradient " + std::to_string(i) + ": the parameter has no gradient");
       own.present = false;
       continue;
     }

@@ -67,14 +67,18 @@ class Optimizer:
 
         params: a list of arrays, a dict of arrays by name, or a list of dicts, one for each group, with the arrays
             under "params" and what differs from the defaults beside them. An array is a NumPy array or a CPU tensor
-            that exports DLPack: float32, float64, float16 or bfloat16 (ml_dtypes, torch), of any shape, C-contiguous
+            that exports DLPack: float32, float64, float16 or bfloat16 (ml_dtypes, torch), of any shape,
+                C-contiguous
             and writeable; it is changed in place.
         maximize: climb instead of descend.
         state_dtype: "float32", "bfloat16" or "int8", in which moving averages are kept; None: as the rule computes,
-            float64 for float64 parameters, else float32. "int8" is 8-bit codes in groups of 64 with a float32 scale:
+            float64 for float64 parameters, else float32. "int8" is 8-bit codes in groups of 64 with a float32
+                scale:
             1.0625 bytes for each number. What must not lose bits is kept in full all the same.
-        rounding: of 16-bit parameters: "nearest", "stochastic" (right on average; reproducible from ``seed``, for any
-            number of threads), "kahan" (what was cut is kept in 16 bits beside the parameter) or "master" (a float32
+        rounding: of 16-bit parameters: "nearest", "stochastic" (right on average; reproducible from ``seed``,
+            for any
+            number of threads), "kahan" (what was cut is kept in 16 bits beside the parameter) or "master" (a
+                float32
             copy is kept).
         seed: of the random numbers of stochastic rounding.
     """
@@ -148,7 +152,8 @@ class Optimizer:
             zero_grads: set the gradients to zero afterwards. Without it they are not written to.
 
         Returns:
-            StepInfo: ``grad_norm`` of the unscaled gradients before clipping, and ``skipped``: true where a gradient
+            StepInfo: ``grad_norm`` of the unscaled gradients before clipping, and ``skipped``: true where a
+                gradient
             was NaN or infinite. Then no parameter, no state and no step count was changed.
 
         Raises:
@@ -188,7 +193,8 @@ class Optimizer:
         """Take over what :meth:`state_dict` gave, so that the run goes on bit for bit.
 
         Raises:
-            ValueError: it belongs to another version, rule or model, or a value is out of range. Nothing was changed.
+            ValueError: it belongs to another version, rule or model, or a value is out of range. Nothing was
+                changed.
             TypeError: it is no dict.
         """
         own = self._live_state()
