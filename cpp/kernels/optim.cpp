@@ -70,6 +70,7 @@ void in_blocks(const StepArgs& args, bool writes_param, std::ptrdiff_t most, Bod
     any = any || state_converts[s];
   }
   alignas(64) T param[kBlock], grad[kBlock], state[kMaxStates][kBlock];
+  const std::ptrdiff_t shift = args.grad_begin - args.begin;
   const std::ptrdiff_t end = args.begin + args.size, step = any ? kBlock : most;
   for (std::ptrdiff_t begin = args.begin; begin < end; begin += step) {
     const std::ptrdiff_t size = end - begin < step ? end - begin : step;
@@ -80,9 +81,9 @@ void in_blocks(const StepArgs& args, bool writes_param, std::ptrdiff_t most, Bod
       arrays.param = static_cast<T*>(args.param) + begin;
     }
     if (grad_converts) {
-      load(args.grad, args.grad_storage, begin, grad, size);
+      load(args.grad, args.grad_storage, begin + shift, grad, size);
     } else {
-      arrays.grad = static_cast<const T*>(args.grad) + begin;
+      arrays.grad = static_cast<const T*>(args.grad) + begin + shift;
     }
     for (int s = 0; s < states; ++s) {
       if (state_converts[s]) load_state(args.state[s], begin, state[s], size);

@@ -36,7 +36,10 @@ void Optimizer::add_group(ParamGroup given) {
   groups_.push_back({index, {}, given.state_dtype, given.rounding});
   try {
     for (const kernels::Hyper& hyper : rule_list()[index].hypers) groups_.back().hypers.push_back(hyper.value);
-    for (const auto& [name, value] : given.hypers) set_hyper(group, name, value);
+    for (const auto& [name, value] : given.hypers) {
+      check_range(rule_list()[index].hypers[hyper_index(group, name)], value);
+      set_hyper(group, name, value);
+    }
     for (TensorView& view : given.params) params_.push_back(make_param(std::move(view), group));
     sort_by_address();
   } catch (...) {
@@ -131,7 +134,10 @@ double Optimizer::hyper(std::size_t group, const std::string& name) const {
 
 void Optimizer::set_hyper(std::size_t group, const std::string& name, double value) {
   const std::size_t index = hyper_index(group, name);
-  check_range(rule_list()[groups_.at(group).rule].hypers[index], value);
+  kernels::Hyper hyper = rule_list()[groups_.at(group).rule].hypers[index];
+  // Warm-ups begin and schedules end at 0; an optimizer that is made with it is a mistake.
+  if (name == "lr") hyper.range = kernels::Range::non_negative;
+  check_range(hyper, value);
   groups_.at(group).hypers[index] = value;
 }
 

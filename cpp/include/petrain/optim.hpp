@@ -99,6 +99,7 @@ class Optimizer {
   std::size_t param_count() const { return params_.size(); }
   const RuleInfo& rule(std::size_t group) const;
   double hyper(std::size_t group, const std::string& name) const;
+  // Takes effect at the next step. An "lr" of 0 may be set, as schedules do, though no optimizer is made with it.
   void set_hyper(std::size_t group, const std::string& name, double value);
 
   std::size_t group_of(std::size_t param) const { return params_.at(param).group; }

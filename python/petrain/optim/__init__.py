@@ -1,6 +1,7 @@
 """Update rules, in place on arrays of NumPy or PyTorch. See :class:`Optimizer` for what all of them take."""
 
 from petrain._core import StepInfo
+from petrain.optim import lr_scheduler
 from petrain.optim.adagrad import Adadelta, Adagrad
 from petrain.optim.adam import Adam, AdamW
 from petrain.optim.adam_kin import Adamax, NAdam, RAdam
@@ -31,4 +32,5 @@ __all__ = [
     "RMSprop",
     "ScheduleFreeAdamW",
     "StepInfo",
+    "lr_scheduler",
 ]

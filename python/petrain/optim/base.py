@@ -19,13 +19,15 @@ _OPTIONS = {"state_dtype": None, "rounding": "nearest"}
 
 class ParamGroup(MutableMapping[str, Any]):
     """The hyperparameters of one group. Writing one, as in ``opt.param_groups[0]["lr"] = 0.1``, takes effect at
-    the next step; a value out of range raises ValueError. ``options`` holds what cannot be changed."""
+    the next step; a value out of range raises ValueError. lr may be set to 0, as schedules do, but not made so.
+    ``options`` holds what cannot be changed."""
 
     def __init__(self, core: _core.Optimizer, index: int, rule: str, options: Mapping[str, Any]) -> None:
         self._core = core
         self._index = index
         self.rule = rule
         self.options = dict(options)
+        self.initial_lr: float | None = None  # lr before a schedule changed it
         names = list(_core.rules()[rule]["hypers"])
         self._betas = [name for name in names if name in ("beta1", "beta2", "beta3")]
         self._names = [name for name in names if name not in self._betas] + (["betas"] if self._betas else [])
@@ -46,6 +48,8 @@ class ParamGroup(MutableMapping[str, Any]):
             if name == "betas" and before is not None:  # the first may have been written
                 self[name] = before
             raise
+        if name == "lr":
+            self.initial_lr = None
 
     def __delitem__(self, name: str) -> None:
         raise TypeError("a hyperparameter cannot be removed")
