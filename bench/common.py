@@ -104,9 +104,11 @@ def blas() -> str:
     return ", ".join(f"{i['internal_api']} {i.get('architecture', '')}" for i in threadpool_info()) or "unknown"
 
 
-def arguments(description: str, argv: Sequence[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=description)
+def arguments(description: str, parts: Sequence[str] = ()) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    if parts:
+        parser.add_argument("--only", nargs="+", choices=parts, default=list(parts), help="measure these parts alone")
     parser.add_argument("--json", help="write the figures to this file")
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2], help="thread counts to measure")
     parser.add_argument("--rounds", type=int, default=9)
-    return parser.parse_args(argv)
+    return parser.parse_args()

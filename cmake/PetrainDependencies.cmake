@@ -26,16 +26,34 @@ endforeach()
 
 include(FetchContent)
 
-# No version among the arguments: Debian's 3.4.0 refuses a range and Eigen 5 refuses 3.4.
-FetchContent_Declare(Eigen3
-  URL https://gitlab.com/libeigen/eigen/-/archive/3.4.0/eigen-3.4.0.tar.gz
-  URL_HASH SHA256=8586084f71f9bde545ee7fa6d00288b264a2b7ac3607b974e54d13e7162c1c72
-  FIND_PACKAGE_ARGS CONFIG)
+# Downloads an archive and gives its path, or says in one line what to install. FetchContent could download by
+# itself, but where it fails it buries the reason under its own build's output.
+function(petrain_download variable what install url sha256)
+  message(STATUS "petrain: no ${what} found (${install}); downloading it")
+  set(archive "${CMAKE_BINARY_DIR}/_deps/${variable}.tar")
+  file(DOWNLOAD "${url}" "${archive}" INACTIVITY_TIMEOUT 15 STATUS result)
+  list(GET result 0 code)
+  if(code EQUAL 0)
+    file(SHA256 "${archive}" got)
+    if(NOT got STREQUAL sha256)
+      message(FATAL_ERROR "petrain: ${url} should have the SHA-256 ${sha256}, but has ${got}")
+    endif()
+  else()
+    list(GET result 1 reason)
+    message(FATAL_ERROR "petrain needs ${what}, found none, and could not download it (${reason}): ${install}")
+  endif()
+  set(${variable} "${archive}" PARENT_SCOPE)
+endfunction()
+
 find_package(Eigen3 CONFIG QUIET)
-if(NOT Eigen3_FOUND)
-  message(STATUS "petrain: no Eigen 3.4 found (pip install cmeel-eigen, or libeigen3-dev, or "
-                 "-DFETCHCONTENT_SOURCE_DIR_EIGEN3=DIR provide one); downloading it")
+if(NOT Eigen3_FOUND AND NOT FETCHCONTENT_SOURCE_DIR_EIGEN3)
+  petrain_download(eigen_archive "Eigen 3.4"
+    "pip install cmeel-eigen, or apt-get install libeigen3-dev, or pass -DFETCHCONTENT_SOURCE_DIR_EIGEN3=DIR"
+    https://gitlab.com/libeigen/eigen/-/archive/3.4.0/eigen-3.4.0.tar.gz
+    8586084f71f9bde545ee7fa6d00288b264a2b7ac3607b974e54d13e7162c1c72)
 endif()
+# No version among the arguments: Debian's 3.4.0 refuses a range and Eigen 5 refuses 3.4.
+FetchContent_Declare(Eigen3 URL "${eigen_archive}" FIND_PACKAGE_ARGS CONFIG)
 set(BUILD_TESTING_SAVED "${BUILD_TESTING}")
 set(BUILD_TESTING OFF)
 set(EIGEN_BUILD_DOC OFF)
@@ -54,11 +72,13 @@ if(NOT nlohmann_json_FOUND)
     add_library(nlohmann_json::nlohmann_json INTERFACE IMPORTED)
     target_include_directories(nlohmann_json::nlohmann_json SYSTEM INTERFACE "${PETRAIN_JSON_INCLUDE}")
   else()
-    message(STATUS "petrain: no nlohmann-json found (pip install nlohmann-json, or nlohmann-json3-dev, or "
-                   "-DFETCHCONTENT_SOURCE_DIR_JSON=DIR provide one); downloading it")
-    FetchContent_Declare(json
-      URL https://github.com/nlohmann/json/releases/download/v3.12.0/json.tar.xz
-      URL_HASH SHA256=42f6e95cad6ec532fd372391373363b62a14af6d771056dbfc86160e6dfff7aa)
+    if(NOT FETCHCONTENT_SOURCE_DIR_JSON)
+      petrain_download(json_archive "nlohmann-json 3.11"
+        "pip install nlohmann-json, or apt-get install nlohmann-json3-dev, or pass -DFETCHCONTENT_SOURCE_DIR_JSON=DIR"
+        https://github.com/nlohmann/json/releases/download/v3.12.0/json.tar.xz
+        42f6e95cad6ec532fd372391373363b62a14af6d771056dbfc86160e6dfff7aa)
+    endif()
+    FetchContent_Declare(json URL "${json_archive}")
     FetchContent_MakeAvailable(json)
   endif()
 endif()

@@ -1,14 +1,149 @@
 """
 The compiled core of petrain. Use the modules of the package petrain instead.
 """
+
 from __future__ import annotations
 import collections.abc
 import numpy
 import os
 import typing
-__all__: list[str] = ['DenseWeight', 'Error', 'GradAccumulator', 'Int8Weight', 'Layer', 'Linear', 'LowRankWeight', 'Optimizer', 'QuantTensor', 'ReLU', 'Sequential', 'StepInfo', 'Weight', 'cpu_info', 'cross_entropy', 'factorize', 'get_num_threads', 'init_normal', 'init_uniform', 'init_weight', 'linear_int8', 'load_model', 'low_rank_product', 'manual_seed', 'matmul_int', 'quantize', 'read_safetensors', 'rules', 'save_model', 'set_num_threads', 'svd', 'write_safetensors']
+
+__all__: list[str] = [
+    "DenseWeight",
+    "Error",
+    "GradAccumulator",
+    "Int8Weight",
+    "Layer",
+    "Linear",
+    "LowRankWeight",
+    "Optimizer",
+    "QuantTensor",
+    "ReLU",
+    "Sequential",
+    "StepInfo",
+    "Weight",
+    "cpu_info",
+    "cross_entropy",
+    "factorize",
+    "get_num_threads",
+    "init_normal",
+    "init_uniform",
+    "init_weight",
+    "linear_int8",
+    "load_model",
+    "low_rank_product",
+    "manual_seed",
+    "matmul_int",
+    "quantize",
+    "read_safetensors",
+    "rules",
+    "save_model",
+    "set_num_threads",
+    "svd",
+    "write_safetensors",
+]
+
 class Error(Exception):
     pass
+
+class StepInfo:
+    """
+    What a step found and did.
+    """
+    def __repr__(self) -> str: ...
+    @property
+    def grad_norm(self) -> float:
+        """
+        Global L2 norm of the gradients before clipping.
+        """
+    @property
+    def skipped(self) -> bool:
+        """
+        True where a gradient was not finite: nothing was changed.
+        """
+
+class GradAccumulator:
+    def __init__(
+        self, shapes: collections.abc.Sequence[collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex]]
+    ) -> None: ...
+    def add(self, grads: collections.abc.Sequence, weight: typing.SupportsFloat | typing.SupportsIndex) -> bool: ...
+    def mean(self) -> list: ...
+    def reset(self) -> None: ...
+    @property
+    def count(self) -> int: ...
+    @property
+    def weight(self) -> float: ...
+
+class Optimizer:
+    def __init__(
+        self, groups: collections.abc.Sequence[tuple], seed: typing.SupportsInt | typing.SupportsIndex = 0
+    ) -> None: ...
+    def add_group(self, group: tuple) -> None: ...
+    def hyper(self, group: typing.SupportsInt | typing.SupportsIndex, name: str) -> float: ...
+    def memory(self, param: typing.SupportsInt | typing.SupportsIndex) -> dict[str, float]:
+        """
+        The numbers that the rule keeps for one parameter.
+        """
+    def set_hyper(
+        self,
+        group: typing.SupportsInt | typing.SupportsIndex,
+        name: str,
+        value: typing.SupportsFloat | typing.SupportsIndex,
+    ) -> None: ...
+    def set_memory(
+        self,
+        param: typing.SupportsInt | typing.SupportsIndex,
+        name: str,
+        value: typing.SupportsFloat | typing.SupportsIndex,
+    ) -> None: ...
+    def set_steps(
+        self, param: typing.SupportsInt | typing.SupportsIndex, steps: typing.SupportsInt | typing.SupportsIndex
+    ) -> None: ...
+    def shapes(self) -> list[list[int]]: ...
+    def state(self, param: typing.SupportsInt | typing.SupportsIndex) -> dict:
+        """
+        The state arrays of one parameter, by name, without a copy.
+        """
+    def step(
+        self,
+        grads: collections.abc.Sequence,
+        max_norm: typing.SupportsFloat | typing.SupportsIndex | None = None,
+        grad_scale: typing.SupportsFloat | typing.SupportsIndex = 1.0,
+        max_value: typing.SupportsFloat | typing.SupportsIndex | None = None,
+        zero_grads: bool = False,
+        allow_missing: bool = False,
+    ) -> StepInfo: ...
+    def step_accumulated(
+        self,
+        accumulated: GradAccumulator,
+        max_norm: typing.SupportsFloat | typing.SupportsIndex | None = None,
+        grad_scale: typing.SupportsFloat | typing.SupportsIndex = 1.0,
+        max_value: typing.SupportsFloat | typing.SupportsIndex | None = None,
+    ) -> StepInfo: ...
+    def steps(self, param: typing.SupportsInt | typing.SupportsIndex) -> int: ...
+    @property
+    def state_bytes(self) -> int: ...
+
+class QuantTensor:
+    def __init__(
+        self,
+        values: typing.Any,
+        scale: typing.Any,
+        axis: typing.SupportsInt | typing.SupportsIndex,
+        zero_point: typing.Any,
+    ) -> None: ...
+    def dequantize(self) -> numpy.ndarray: ...
+    @property
+    def axis(self) -> int: ...
+    @property
+    def nbytes(self) -> int: ...
+    @property
+    def scale(self) -> numpy.ndarray: ...
+    @property
+    def values(self) -> numpy.ndarray: ...
+    @property
+    def zero_point(self) -> numpy.ndarray: ...
+
 class Weight:
     """
     The weight of a linear layer, a float32 matrix (out, in) in the form in which it is stored.
@@ -28,8 +163,8 @@ class Weight:
         Bytes that it is stored in.
         """
     @property
-    def shape(self) -> tuple[int, int]:
-        ...
+    def shape(self) -> tuple[int, int]: ...
+
 class DenseWeight(Weight):
     """
     Stored as float32 (out, in).
@@ -38,6 +173,7 @@ class DenseWeight(Weight):
         """
         Copies a float32 array of shape (out, in).
         """
+
 class Int8Weight(Weight):
     """
     Stored as int8 (out, in) with a float32 scale for each row; see petrain.quant.
@@ -46,38 +182,36 @@ class Int8Weight(Weight):
         """
         Copies int8 (out, in) and float32 (out,).
         """
+
 class LowRankWeight(Weight):
     """
     W = A B with A (out, rank) and B (rank, in), each a Weight in a form of its own.
     """
-    def __init__(self, a: Weight, b: Weight) -> None:
-        ...
+    def __init__(self, a: Weight, b: Weight) -> None: ...
     @property
-    def a(self) -> Weight:
-        ...
+    def a(self) -> Weight: ...
     @property
-    def b(self) -> Weight:
-        ...
+    def b(self) -> Weight: ...
     @property
-    def rank(self) -> int:
-        ...
+    def rank(self) -> int: ...
+
 class Layer:
     """
     What layers share.
     """
     @property
-    def type(self) -> str:
-        ...
+    def type(self) -> str: ...
+
 class Linear(Layer):
     """
     y = x Wᵀ + b, for x of shape (rows, in_features) and W of shape (out_features, in_features), float32.
-    
+
     Args:
         in_features, out_features: at least 1.
         bias: whether there is a b, of shape (out_features,), zero at first.
         init: how W is drawn: "he_uniform", "he_normal", "xavier_uniform" or "xavier_normal".
         seed: of the draw; without it the next of the sequence that manual_seed starts.
-    
+
     >>> from petrain import nn
     >>> layer = nn.Linear(64, 10)
     >>> layer.weight.shape, layer.weight.format, layer.bias.shape
@@ -88,36 +222,38 @@ class Linear(Layer):
         """
         A layer with this Weight and a copy of this bias.
         """
-    def __init__(self, in_features: typing.SupportsInt | typing.SupportsIndex, out_features: typing.SupportsInt | typing.SupportsIndex, bias: bool = True, init: str = 'he_uniform', seed: typing.SupportsInt | typing.SupportsIndex | None = None) -> None:
-        ...
-    def __repr__(self) -> str:
-        ...
+    def __init__(
+        self,
+        in_features: typing.SupportsInt | typing.SupportsIndex,
+        out_features: typing.SupportsInt | typing.SupportsIndex,
+        bias: bool = True,
+        init: str = "he_uniform",
+        seed: typing.SupportsInt | typing.SupportsIndex | None = None,
+    ) -> None: ...
+    def __repr__(self) -> str: ...
     @property
     def bias(self) -> typing.Any:
         """
         float32 (out_features,), in place, or None.
         """
     @property
-    def in_features(self) -> int:
-        ...
+    def in_features(self) -> int: ...
     @property
-    def out_features(self) -> int:
-        ...
+    def out_features(self) -> int: ...
     @property
-    def weight(self) -> Weight:
-        ...
+    def weight(self) -> Weight: ...
+
 class ReLU(Layer):
     """
     max(x, 0), elementwise.
     """
-    def __init__(self) -> None:
-        ...
-    def __repr__(self) -> str:
-        ...
+    def __init__(self) -> None: ...
+    def __repr__(self) -> str: ...
+
 class Sequential:
     """
     Layers, one after the other.
-    
+
     >>> import numpy as np
     >>> from petrain import nn
     >>> model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3))
@@ -131,12 +267,9 @@ class Sequential:
         """
         forward without training.
         """
-    def __init__(self, *args) -> None:
-        ...
-    def __len__(self) -> int:
-        ...
-    def __repr__(self) -> str:
-        ...
+    def __init__(self, *args) -> None: ...
+    def __len__(self) -> int: ...
+    def __repr__(self) -> str: ...
     def backward(self, gradient: typing.Any, input_gradient: bool = False) -> typing.Any:
         """
         From the gradient of the output, after a forward pass with training: sets gradients() and, with input_gradient, returns that of x.
@@ -158,150 +291,91 @@ class Sequential:
         Every stored array by name, in place.
         """
     @property
-    def layers(self) -> list[Layer]:
-        ...
+    def layers(self) -> list[Layer]: ...
     @property
     def nbytes(self) -> int:
         """
         Bytes of all stored arrays.
         """
-class StepInfo:
-    """
-    What a step found and did.
-    """
-    def __repr__(self) -> str:
-        ...
-    @property
-    def grad_norm(self) -> float:
-        """
-        Global L2 norm of the gradients before clipping.
-        """
-    @property
-    def skipped(self) -> bool:
-        """
-        True where a gradient was not finite: nothing was changed.
-        """
-class GradAccumulator:
-    def __init__(self, shapes: collections.abc.Sequence[collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex]]) -> None:
-        ...
-    def add(self, grads: collections.abc.Sequence, weight: typing.SupportsFloat | typing.SupportsIndex) -> bool:
-        ...
-    def mean(self) -> list:
-        ...
-    def reset(self) -> None:
-        ...
-    @property
-    def count(self) -> int:
-        ...
-    @property
-    def weight(self) -> float:
-        ...
-class Optimizer:
-    def __init__(self, groups: collections.abc.Sequence[tuple], seed: typing.SupportsInt | typing.SupportsIndex = 0) -> None:
-        ...
-    def add_group(self, group: tuple) -> None:
-        ...
-    def hyper(self, group: typing.SupportsInt | typing.SupportsIndex, name: str) -> float:
-        ...
-    def memory(self, param: typing.SupportsInt | typing.SupportsIndex) -> dict[str, float]:
-        """
-        The numbers that the rule keeps for one parameter.
-        """
-    def set_hyper(self, group: typing.SupportsInt | typing.SupportsIndex, name: str, value: typing.SupportsFloat | typing.SupportsIndex) -> None:
-        ...
-    def set_memory(self, param: typing.SupportsInt | typing.SupportsIndex, name: str, value: typing.SupportsFloat | typing.SupportsIndex) -> None:
-        ...
-    def set_steps(self, param: typing.SupportsInt | typing.SupportsIndex, steps: typing.SupportsInt | typing.SupportsIndex) -> None:
-        ...
-    def shapes(self) -> list[list[int]]:
-        ...
-    def state(self, param: typing.SupportsInt | typing.SupportsIndex) -> dict:
-        """
-        The state arrays of one parameter, by name, without a copy.
-        """
-    def step(self, grads: collections.abc.Sequence, max_norm: typing.SupportsFloat | typing.SupportsIndex | None = None, grad_scale: typing.SupportsFloat | typing.SupportsIndex = 1.0, max_value: typing.SupportsFloat | typing.SupportsIndex | None = None, zero_grads: bool = False, allow_missing: bool = False) -> StepInfo:
-        ...
-    def step_accumulated(self, accumulated: GradAccumulator, max_norm: typing.SupportsFloat | typing.SupportsIndex | None = None, grad_scale: typing.SupportsFloat | typing.SupportsIndex = 1.0, max_value: typing.SupportsFloat | typing.SupportsIndex | None = None) -> StepInfo:
-        ...
-    def steps(self, param: typing.SupportsInt | typing.SupportsIndex) -> int:
-        ...
-    @property
-    def state_bytes(self) -> int:
-        ...
-class QuantTensor:
-    def __init__(self, values: typing.Any, scale: typing.Any, axis: typing.SupportsInt | typing.SupportsIndex, zero_point: typing.Any) -> None:
-        ...
-    def dequantize(self) -> numpy.ndarray:
-        ...
-    @property
-    def axis(self) -> int:
-        ...
-    @property
-    def nbytes(self) -> int:
-        ...
-    @property
-    def scale(self) -> numpy.ndarray:
-        ...
-    @property
-    def values(self) -> numpy.ndarray:
-        ...
-    @property
-    def zero_point(self) -> numpy.ndarray:
-        ...
+
 def cpu_info() -> dict:
     """
     The instruction set in use and those available, the number of threads, and whether OpenMP was built in.
     """
-def cross_entropy(logits: typing.Any, labels: numpy.ndarray) -> tuple[float, numpy.ndarray]:
-    ...
-def factorize(w: typing.Any, rank: typing.SupportsInt | typing.SupportsIndex | None, energy: typing.SupportsFloat | typing.SupportsIndex | None, rel_error: typing.SupportsFloat | typing.SupportsIndex | None, seed: typing.SupportsInt | typing.SupportsIndex) -> tuple[numpy.ndarray, numpy.ndarray, float]:
+
+def cross_entropy(logits: typing.Any, labels: numpy.ndarray) -> tuple[float, numpy.ndarray]: ...
+def factorize(
+    w: typing.Any,
+    rank: typing.SupportsInt | typing.SupportsIndex | None,
+    energy: typing.SupportsFloat | typing.SupportsIndex | None,
+    rel_error: typing.SupportsFloat | typing.SupportsIndex | None,
+    seed: typing.SupportsInt | typing.SupportsIndex,
+) -> tuple[numpy.ndarray, numpy.ndarray, float]:
     """
     (a, b, rel_error)
     """
+
 def get_num_threads() -> int:
     """
     The most threads that one call may use.
     """
-def init_normal(array: typing.Any, mean: typing.SupportsFloat | typing.SupportsIndex, deviation: typing.SupportsFloat | typing.SupportsIndex, seed: typing.SupportsInt | typing.SupportsIndex) -> None:
-    ...
-def init_uniform(array: typing.Any, low: typing.SupportsFloat | typing.SupportsIndex, high: typing.SupportsFloat | typing.SupportsIndex, seed: typing.SupportsInt | typing.SupportsIndex) -> None:
-    ...
-def init_weight(array: typing.Any, init: str, seed: typing.SupportsInt | typing.SupportsIndex) -> None:
-    ...
-def linear_int8(x: typing.Any, w: QuantTensor, bias: typing.Any) -> numpy.ndarray:
-    ...
-def load_model(path: os.PathLike | str | bytes) -> ...:
-    ...
-def low_rank_product(a: typing.Any, b: typing.Any) -> numpy.ndarray:
-    ...
+
+def init_normal(
+    array: typing.Any,
+    mean: typing.SupportsFloat | typing.SupportsIndex,
+    deviation: typing.SupportsFloat | typing.SupportsIndex,
+    seed: typing.SupportsInt | typing.SupportsIndex,
+) -> None: ...
+def init_uniform(
+    array: typing.Any,
+    low: typing.SupportsFloat | typing.SupportsIndex,
+    high: typing.SupportsFloat | typing.SupportsIndex,
+    seed: typing.SupportsInt | typing.SupportsIndex,
+) -> None: ...
+def init_weight(array: typing.Any, init: str, seed: typing.SupportsInt | typing.SupportsIndex) -> None: ...
+def linear_int8(x: typing.Any, w: QuantTensor, bias: typing.Any) -> numpy.ndarray: ...
+def load_model(path: os.PathLike | str | bytes) -> Sequential: ...
+def low_rank_product(a: typing.Any, b: typing.Any) -> numpy.ndarray: ...
 def manual_seed(seed: typing.SupportsInt | typing.SupportsIndex) -> None:
     """
     Start the sequence of seeds for layers that are not given one. It starts at 0 by itself.
     """
-def matmul_int(a: typing.Any, b: typing.Any) -> numpy.ndarray:
-    ...
-def quantize(w: typing.Any, axis: typing.SupportsInt | typing.SupportsIndex) -> QuantTensor:
-    ...
+
+def matmul_int(a: typing.Any, b: typing.Any) -> numpy.ndarray: ...
+def quantize(w: typing.Any, axis: typing.SupportsInt | typing.SupportsIndex) -> QuantTensor: ...
 def read_safetensors(path: typing.Any) -> tuple[dict[str, str], dict]:
     """
     The metadata and the tensors of a safetensors file.
     """
+
 def rules() -> dict:
     """
     Every update rule of this build: its hyperparameters with their defaults, and its state tensors.
     """
-def save_model(model: ..., path: os.PathLike | str | bytes) -> None:
-    ...
+
+def save_model(model: Sequential, path: os.PathLike | str | bytes) -> None: ...
 def set_num_threads(count: typing.SupportsInt | typing.SupportsIndex) -> None:
     """
     Set the most threads that one call may use. Raises ValueError where count < 1.
     """
-def svd(a: typing.Any, k: typing.SupportsInt | typing.SupportsIndex, oversample: typing.SupportsInt | typing.SupportsIndex, n_iter: typing.SupportsInt | typing.SupportsIndex | None, method: str, seed: typing.SupportsInt | typing.SupportsIndex) -> tuple[numpy.ndarray, numpy.ndarray, numpy.ndarray]:
+
+def svd(
+    a: typing.Any,
+    k: typing.SupportsInt | typing.SupportsIndex,
+    oversample: typing.SupportsInt | typing.SupportsIndex,
+    n_iter: typing.SupportsInt | typing.SupportsIndex | None,
+    method: str,
+    seed: typing.SupportsInt | typing.SupportsIndex,
+) -> tuple[numpy.ndarray, numpy.ndarray, numpy.ndarray]:
     """
     (u, s, vt); n_iter None: until it gains nothing more.
     """
-def write_safetensors(path: typing.Any, metadata: collections.abc.Mapping[str, str], tensors: collections.abc.Mapping[str, typing.Any]) -> None:
+
+def write_safetensors(
+    path: typing.Any, metadata: collections.abc.Mapping[str, str], tensors: collections.abc.Mapping[str, typing.Any]
+) -> None:
     """
     Replace or create a safetensors file, all or nothing.
     """
-__version__: str = '0.1.0'
+
+__version__: str = "0.1.0"

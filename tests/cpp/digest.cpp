@@ -4,6 +4,7 @@
 // To add an operator: a function that feeds its results to a Digest, a line in kOperators, and
 //   build/default/tests/cpp/digest > tests/cpp/digests.txt
 #include <algorithm>
+#include <array>
 #include <cinttypes>
 #include <cstdint>
 #include <cstdio>
@@ -12,10 +13,13 @@
 #include <span>
 #include <stdexcept>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "petrain/cpu.hpp"
+#include "petrain/nn.hpp"
 #include "petrain/optim.hpp"
+#include "petrain/quant.hpp"
 
 using namespace petrain;
 
@@ -142,8 +146,60 @@ void accumulation(const Emit& emit) {
   emit("accumulate/step", step);
 }
 
+void quantization(const Emit& emit) {
+  Random random(3);
+  Digest values, products, layer;
+  for (const auto [rows, outputs, depth] :
+       {std::array{1, 1, 1}, {3, 5, 17}, {8, 70, 64}, {65, 33, 300}, {2, 9, 5000}}) {
+    std::vector<float> w = random.floats(static_cast<std::size_t>(outputs * depth), 2);
+    std::vector<float> x = random.floats(static_cast<std::size_t>(rows * depth), 3), bias = random.floats(outputs, 1);
+    const QuantTensor q = quantize({w.data(), DType::f32, {outputs, depth}});
+    values.add(q.values.view());
+    values.add(q.scale.view());
+    const QuantTensor activations = quantize({x.data(), DType::f32, {rows, depth}});
+    products.add(std::as_const(activations).values.view());
+    const Tensor sums = matmul_int(std::as_const(activations).values.view(), q.values.view());
+    products.add(sums.view());
+    Tensor y(DType::f32, {rows, outputs});
+    linear({x.data(), DType::f32, {rows, depth}}, q, {bias.data(), DType::f32, {outputs}}, y.view());
+    layer.add(std::as_const(y).view());
+  }
+  emit("quant/values", values);
+  emit("quant/products", products);
+  emit("quant/linear", layer);
+}
+
+// What a layer does beside products.
+void layers(const Emit& emit) {
+  Random random(4);
+  Digest digest;
+  Tensor x(DType::f32, {37, 100});
+  const std::vector<float> values = random.floats(3700, 20);
+  std::copy(values.begin(), values.end(), x.as<float>());
+  Sequential relu({std::make_shared<ReLU>()});
+  const Tensor y = relu.forward(std::move(x), true);
+  digest.add(y.view());
+  std::vector<std::int64_t> labels;
+  for (int row = 0; row < 37; ++row) labels.push_back(row * 7 % 100);
+  Loss loss = cross_entropy(y.view(), labels);
+  digest.add(std::as_const(loss.gradient).view());
+  const Tensor gradient = relu.backward(std::move(loss.gradient), true);
+  digest.add(gradient.view());
+  emit("nn/relu and softmax", digest);
+}
+
+void initial_values(const Emit& emit) {
+  Digest digest;
+  for (const Init init : {Init::he_uniform, Init::he_normal, Init::xavier_uniform, Init::xavier_normal}) {
+    Tensor weight(DType::f32, {50, 70});
+    init_weight(weight.view(), init, 12345);
+    digest.add(std::as_const(weight).view());
+  }
+  emit("nn/initial values", digest);
+}
+
 using Operator = void (*)(const Emit& emit);
-constexpr Operator kOperators[] = {update_rules, accumulation};
+constexpr Operator kOperators[] = {update_rules, accumulation, quantization, layers, initial_values};
 
 std::vector<std::string> all_lines() {
   std::vector<std::string> lines;

@@ -130,7 +130,7 @@ def grad_norm(grads):
                 lanes = lanes[:width] + lanes[width : 2 * width]
             chunks.append(lanes[0])
     while len(chunks) > 1:
-        chunks = [sum(chunks[i : i + 2]) for i in range(0, len(chunks), 2)]
+        chunks = [np.cumsum(chunks[i : i + 2])[-1] for i in range(0, len(chunks), 2)]
     return math.sqrt(chunks[0]) if chunks else 0.0
 
 
