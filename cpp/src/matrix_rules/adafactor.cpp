@@ -4,11 +4,11 @@
 #include <cmath>
 #include <limits>
 
-#include "elementary.hpp"
-#include "isa.hpp"
+#include "kernels/rules.hpp"
+#include "src/isa.hpp"
 #include "pieces.hpp"
 #include "rules.hpp"
-#include "storage.hpp"
+#include "src/storage.hpp"
 
 namespace petrain::matrix {
 namespace {
@@ -59,7 +59,7 @@ class Adafactor : public MatrixRule {
   }
 
   void step(const MatrixStep& step) const override {
-    const double t = step.step, fresh = exp_of(step.hypers[beta2_decay] * log_of(t));  // 1 - β₂
+    const double t = step.step, fresh = kernels::real_power(t, step.hypers[beta2_decay]);  // 1 - β₂
     const std::int64_t size = element_count(step.shape);
     const auto elements = static_cast<double>(size);
     double length = step.hypers[lr];

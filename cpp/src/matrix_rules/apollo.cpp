@@ -4,10 +4,10 @@
 #include <cmath>
 #include <limits>
 
-#include "gemm.hpp"
-#include "isa.hpp"
+#include "src/gemm.hpp"
+#include "src/isa.hpp"
 #include "projected.hpp"
-#include "random.hpp"
+#include "src/random.hpp"
 #include "rules.hpp"
 
 namespace petrain::matrix {

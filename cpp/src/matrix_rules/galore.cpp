@@ -1,7 +1,7 @@
 // GaLore: Zhao et al., Memory-Efficient LLM Training by Gradient Low-Rank Projection, arXiv 2403.03507, in the form of
 // its authors' galore_torch. The singular vectors come from the randomized decomposition: of the gradient's leading
 // directions it needs no more than their span, to the accuracy of a stochastic gradient.
-#include "gemm.hpp"
+#include "src/gemm.hpp"
 #include "petrain/lowrank.hpp"
 #include "projected.hpp"
 #include "rules.hpp"

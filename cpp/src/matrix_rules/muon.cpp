@@ -5,8 +5,8 @@
 #include <stdexcept>
 #include <utility>
 
-#include "gemm.hpp"
-#include "isa.hpp"
+#include "src/gemm.hpp"
+#include "src/isa.hpp"
 #include "pieces.hpp"
 #include "rules.hpp"
 

@@ -3,10 +3,10 @@
 #include <cmath>
 #include <limits>
 
-#include "isa.hpp"
+#include "src/isa.hpp"
 #include "kernels/rules.hpp"
-#include "random.hpp"
-#include "storage.hpp"
+#include "src/random.hpp"
+#include "src/storage.hpp"
 
 namespace petrain::matrix {
 namespace {

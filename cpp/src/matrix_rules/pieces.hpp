@@ -6,10 +6,10 @@
 #include <functional>
 #include <vector>
 
-#include "chunks.hpp"
-#include "denormals.hpp"
+#include "src/chunks.hpp"
+#include "src/denormals.hpp"
 #include "matrix_rule.hpp"
-#include "threads.hpp"
+#include "src/threads.hpp"
 
 namespace petrain::matrix {
 

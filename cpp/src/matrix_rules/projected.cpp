@@ -5,8 +5,8 @@
 #include <limits>
 #include <stdexcept>
 
-#include "checks.hpp"
-#include "isa.hpp"
+#include "src/checks.hpp"
+#include "src/isa.hpp"
 
 namespace petrain::matrix {
 namespace {

@@ -8,7 +8,7 @@
 #include <array>
 
 #include "pieces.hpp"
-#include "rule_list.hpp"
+#include "src/rule_list.hpp"
 
 namespace petrain::matrix {
 
