@@ -21,14 +21,12 @@ def read_only():
     return array
 
 
-FOUND_DTYPE = "dtype float32, float64, int8, uint8, int32 or int64, got "
+FOUND_DTYPE = "dtype float32, float64, float16, bfloat16, int8, uint8, int32 or int64, got "
 
-# What comes, the error, and a part of its message. The first group cannot be a float32 array of any shape.
+# What comes, the error, and a part of its message.
 REFUSED = {
-    "float64": (lambda: np.ones(SHAPE), ValueError, "expected dtype float32, got float64"),
-    "int32": (lambda: np.ones(SHAPE, np.int32), ValueError, "expected dtype float32, got int32"),
-    "float16": (lambda: np.ones(SHAPE, np.float16), ValueError, FOUND_DTYPE + "float16"),
-    "bfloat16": (lambda: np.ones(SHAPE, ml_dtypes.bfloat16), ValueError, FOUND_DTYPE + "bfloat16"),
+    "int32": (lambda: np.ones(SHAPE, np.int32), ValueError, "float32, float64, float16 or bfloat16, got int32"),
+    "float8": (lambda: np.ones(SHAPE, ml_dtypes.float8_e4m3), ValueError, FOUND_DTYPE + "float8_e4m3"),
     "bool": (lambda: np.ones(SHAPE, np.bool_), ValueError, FOUND_DTYPE + "bool"),
     "complex": (lambda: np.ones(SHAPE, np.complex64), ValueError, FOUND_DTYPE + "complex64"),
     "object": (lambda: np.ones(SHAPE, object), ValueError, FOUND_DTYPE + "object"),
@@ -39,16 +37,17 @@ REFUSED = {
     "reversed": (lambda: np.ones(SHAPE, np.float32)[::-1], ValueError, "expected a C-contiguous array, got"),
     "unaligned": (unaligned, ValueError, "expected an aligned array, got an unaligned one"),
     "list": (lambda: [[1.0] * 6] * 4, TypeError, "expected a NumPy array or a CPU tensor, got list"),
-    "none": (lambda: None, TypeError, "expected a NumPy array or a CPU tensor, got NoneType"),
     "number": (lambda: np.float32(1), TypeError, "expected a NumPy array or a CPU tensor, got float32"),
 }
 AS_GRADIENT = {
     **REFUSED,
+    "none": (lambda: None, ValueError, "has no gradient"),
     "another shape": (lambda: np.ones((6, 4), np.float32), ValueError, "expected shape (4, 6), got (6, 4)"),
     "flat": (lambda: np.ones(24, np.float32), ValueError, "expected shape (4, 6), got (24,)"),
 }
 AS_PARAMETER = {
     **REFUSED,
+    "none": (lambda: None, TypeError, "expected a NumPy array or a CPU tensor, got NoneType"),
     "read-only": (read_only, ValueError, "expected a writeable array, got a read-only one"),
     "broadcast": (lambda: np.broadcast_to(np.ones(6, np.float32), SHAPE), ValueError, "expected a C-contiguous"),
 }

@@ -96,7 +96,9 @@ def test_close_to_a_float64_trajectory(rng, rule, hypers):
         exact.step(grad)
     moved = np.abs(exact.params[0] - start).max()
     assert moved > 0.01
-    assert np.abs(params[0] - exact.params[0]).max() < 1e-5 * (1 + moved)
+    # Lion's steps do not shrink as it nears the goal: the rounding of its decay adds up.
+    tolerance = 3e-5 if rule == "lion" else 1e-5
+    assert np.abs(params[0] - exact.params[0]).max() < tolerance * (1 + moved)
 
 
 @pytest.mark.parametrize("max_norm", [1e-3, 1.0, 4.999, 5.0, 5.001, 1e6, np.inf, None])
@@ -147,38 +149,55 @@ def test_gradients_near_the_limit_of_float32_are_finite():
 # ---- the Python classes ----
 
 # A class, its arguments, and the rule with the hyperparameters that must come of it.
+BETAS = {"lr": 0.1, "betas": (0.5, 0.6), "eps": 1e-3, "weight_decay": 0.2}
+SPLIT = {"lr": 0.1, "beta1": 0.5, "beta2": 0.6, "eps": 1e-3, "weight_decay": 0.2}
+RMS = {"lr": 0.1, "alpha": 0.8, "eps": 1e-3, "weight_decay": 0.2}
+
+
+def same(cls, rule, arguments):
+    """A class whose arguments are the rule's hyperparameters."""
+    return cls, arguments, rule, arguments
+
+
 CLASSES = [
-    (optim.SGD, {"lr": 0.1, "weight_decay": 0.2}, "sgd", {"lr": 0.1, "weight_decay": 0.2}),
+    same(optim.SGD, "sgd", {"lr": 0.1, "weight_decay": 0.2, "maximize": True}),
+    same(optim.SGD, "sgd_momentum", {"lr": 0.1, "momentum": 0.8, "dampening": 0.3, "weight_decay": 0.2}),
+    same(optim.SGD, "sgd_momentum", {"lr": 0.1, "momentum": 0.8, "nesterov": True}),
+    same(optim.Momentum, "momentum", {"lr": 0.1, "momentum": 0.8, "weight_decay": 0.2}),
+    same(optim.Adagrad, "adagrad", {"lr": 0.1, "lr_decay": 0.2, "weight_decay": 0.3, "eps": 1e-3}),
+    same(optim.Adadelta, "adadelta", {"lr": 0.1, "rho": 0.5, "weight_decay": 0.3, "eps": 1e-3}),
+    (optim.RMSprop, {**RMS, "centered": False}, "rmsprop", RMS),
+    (optim.RMSprop, {**RMS, "centered": True}, "rmsprop_centered", RMS),
+    (optim.RMSprop, {**RMS, "momentum": 0.5}, "rmsprop_momentum", {**RMS, "momentum": 0.5}),
+    (optim.RMSprop, {**RMS, "momentum": 0.5, "centered": True}, "rmsprop_centered_momentum", {**RMS, "momentum": 0.5}),
+    (optim.Adam, {**BETAS, "bias_correction": False}, "adam", {**SPLIT, "bias_correction": 0}),
+    (optim.Adam, {**BETAS, "amsgrad": True}, "adam_amsgrad", SPLIT),
+    (optim.AdamW, BETAS, "adamw", SPLIT),
+    (optim.AdamW, {**BETAS, "amsgrad": True, "maximize": True}, "adamw_amsgrad", {**SPLIT, "maximize": 1}),
+    (optim.Adamax, BETAS, "adamax", SPLIT),
+    (optim.NAdam, {**BETAS, "momentum_decay": 0.1}, "nadam", {**SPLIT, "momentum_decay": 0.1}),
+    (optim.NAdam, {**BETAS, "decoupled_weight_decay": True}, "nadam", {**SPLIT, "decoupled_weight_decay": 1}),
+    (optim.RAdam, {**BETAS, "decoupled_weight_decay": True}, "radam", {**SPLIT, "decoupled_weight_decay": 1}),
     (
-        optim.SGD,
-        {"lr": 0.1, "momentum": 0.8, "dampening": 0.3, "weight_decay": 0.2},
-        "sgd_momentum",
-        {"lr": 0.1, "momentum": 0.8, "dampening": 0.3, "weight_decay": 0.2, "nesterov": 0},
+        optim.Lion,
+        {"lr": 0.1, "betas": (0.5, 0.6), "weight_decay": 0.2},
+        "lion",
+        {"lr": 0.1, "beta1": 0.5, "beta2": 0.6, "weight_decay": 0.2},
     ),
     (
-        optim.SGD,
-        {"lr": 0.1, "momentum": 0.8, "nesterov": True},
-        "sgd_momentum",
-        {"lr": 0.1, "momentum": 0.8, "nesterov": 1},
+        optim.AdEMAMix,
+        {**BETAS, "betas": (0.5, 0.6, 0.7), "alpha": 3.0, "t_alpha": 2, "t_beta3": 2},
+        "ademamix",
+        {**SPLIT, "beta3": 0.7, "alpha": 3.0, "t_alpha": 2, "t_beta3": 2},
     ),
     (
-        optim.Adagrad,
-        {"lr": 0.1, "lr_decay": 0.2, "weight_decay": 0.3, "eps": 1e-3},
-        "adagrad",
-        {"lr": 0.1, "lr_decay": 0.2, "weight_decay": 0.3, "eps": 1e-3},
+        optim.ScheduleFreeAdamW,
+        {**BETAS, "warmup_steps": 2, "r": 1.0, "weight_lr_power": 1.0},
+        "schedule_free_adamw",
+        {**SPLIT, "warmup_steps": 2, "r": 1.0, "weight_lr_power": 1.0},
     ),
-    (
-        optim.Adam,
-        {"lr": 0.1, "betas": (0.5, 0.6), "eps": 1e-3, "weight_decay": 0.2},
-        "adam",
-        {"lr": 0.1, "beta1": 0.5, "beta2": 0.6, "eps": 1e-3, "weight_decay": 0.2},
-    ),
-    (
-        optim.AdamW,
-        {"lr": 0.1, "betas": (0.5, 0.6), "eps": 1e-3, "weight_decay": 0.2},
-        "adamw",
-        {"lr": 0.1, "beta1": 0.5, "beta2": 0.6, "eps": 1e-3, "weight_decay": 0.2},
-    ),
+    same(optim.LARS, "lars", {"lr": 0.1, "momentum": 0.8, "weight_decay": 0.2, "trust_coefficient": 0.5, "eps": 0.1}),
+    (optim.LAMB, {**BETAS, "bias_correction": False}, "lamb", {**SPLIT, "bias_correction": 0}),
 ]
 every_class = pytest.mark.parametrize(("cls", "arguments", "rule", "hypers"), CLASSES)
 
@@ -206,8 +225,7 @@ def test_a_class_is_its_rule(rng, cls, arguments, rule, hypers):
 def test_class_defaults_are_the_rule_defaults(cls, arguments, rule, hypers):
     opt = cls([np.ones(1, np.float32)])
     group = dict(opt.param_groups[0])
-    if "betas" in group:
-        group["beta1"], group["beta2"] = group.pop("betas")
+    group.update({f"beta{i}": beta for i, beta in enumerate(group.pop("betas", ()), 1)})
     assert group == defaults(opt.param_groups[0].rule)
 
 
@@ -238,6 +256,8 @@ def test_bad_hyperparameters(hypers, error, message):
     opt = optim.AdamW(p)
     before = dict(opt.param_groups[0])
     ((name, value),) = hypers.items()
+    if name == "lr" and value in (0, -1):  # 0 may be set, as schedules do
+        value, message = -1, "lr must be at least 0, got -1"
     with pytest.raises(error, match=re.escape(message)):
         opt.param_groups[0][name] = value
     assert dict(opt.param_groups[0]) == before
@@ -256,7 +276,7 @@ def test_param_groups(rng):
     opt = optim.AdamW(groups, lr=0.1, weight_decay=0.3)
     got = [(g["lr"], g["betas"], g["weight_decay"]) for g in opt.param_groups]
     assert got == [(0.1, (0.9, 0.999), 0.0), (0.5, (0.8, 0.9), 0.3)]
-    assert set(opt.param_groups[0]) == {"lr", "betas", "eps", "weight_decay"}
+    assert set(opt.param_groups[0]) == {"lr", "betas", "eps", "weight_decay", "bias_correction", "maximize"}
     grads = [floats(rng, x.size) for x in p]
     opt.step(grads)
     first = reference.Optimizer(
@@ -446,7 +466,7 @@ def test_load_state_dict_refuses_what_is_no_dict():
 
 def test_repr_names_the_class_and_its_hyperparameters():
     assert repr(optim.SGD([np.ones(1, np.float32)], lr=0.5)) == (
-        "SGD([ParamGroup(sgd, {'lr': 0.5, 'weight_decay': 0.0})])"
+        "SGD([ParamGroup(sgd, {'lr': 0.5, 'maximize': 0.0, 'weight_decay': 0.0})])"
     )
     assert repr(petrain.optim.SGD([np.ones(1, np.float32)]).step([np.zeros(1, np.float32)])) == (
         "StepInfo(grad_norm=0.0, skipped=False)"

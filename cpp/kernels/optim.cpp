@@ -32,7 +32,7 @@ struct Arrays {
 // Every rule's loop: `each` gets the element's parameter, its scaled gradient and its states. No `omp simd` here: it
 // would pin the array s to memory before `each` is inlined; __restrict says all that the vectorizer needs to know.
 // Not inlined, so that one loop serves whole chunks and converted blocks.
-template <int states, class T, class Each>
+template <int states, bool writes_param, class T, class Each>
 __attribute__((noinline)) void for_each_element(const Arrays<T>& arrays, std::ptrdiff_t size, T scale, T most,
                                                 Each each) {
   T* __restrict param = arrays.param;
@@ -47,8 +47,8 @@ __attribute__((noinline)) void for_each_element(const Arrays<T>& arrays, std::pt
     if constexpr (states > 1) s[1] = state1[i];
     if constexpr (states > 2) s[2] = state2[i];
     T p = param[i];
-    each(p, bounded(grad[i] * scale, most), s);
-    param[i] = p;
+    each(i, p, bounded(grad[i] * scale, most), s);
+    if constexpr (writes_param) param[i] = p;
     if constexpr (states > 0) state0[i] = s[0];
     if constexpr (states > 1) state1[i] = s[1];
     if constexpr (states > 2) state2[i] = s[2];
@@ -58,48 +58,61 @@ __attribute__((noinline)) void for_each_element(const Arrays<T>& arrays, std::pt
 template <class T>
 constexpr Storage native = sizeof(T) == 8 ? Storage::f64 : Storage::f32;
 
-template <int states, class T>
-bool needs_no_conversion(const StepArgs& args) {
-  bool same = args.param_storage == native<T> && args.grad_storage == native<T>;
-  for (int s = 0; s < states; ++s) same = same && args.state[s].storage == native<T>;
-  return same;
-}
-
-// body(arrays, size) over the whole chunk in place, or block by block through the type of computation.
+// body(arrays, size) over the whole chunk in place or, where an array is stored otherwise than it is computed with,
+// block by block, with a converted copy of that array. Never more than `most` elements at once.
 template <int states, class T, class Body>
-void in_blocks(const StepArgs& args, bool writes_param, Body body) {
-  if (needs_no_conversion<states, T>(args)) {
-    const std::ptrdiff_t begin = args.begin;
-    Arrays<T> arrays{static_cast<T*>(args.param) + begin, static_cast<const T*>(args.grad) + begin, {}};
-    for (int s = 0; s < states; ++s) arrays.state[s] = static_cast<T*>(args.state[s].data) + begin;
-    body(arrays, args.size);
-    return;
+void in_blocks(const StepArgs& args, bool writes_param, std::ptrdiff_t most, Body body) {
+  const bool param_converts = args.param_storage != native<T> || args.rounding != Rounding::nearest;
+  const bool grad_converts = args.grad_storage != native<T>;
+  bool state_converts[kMaxStates] = {}, any = param_converts || grad_converts;
+  for (int s = 0; s < states; ++s) {
+    state_converts[s] = args.state[s].storage != native<T>;
+    any = any || state_converts[s];
   }
   alignas(64) T param[kBlock], grad[kBlock], state[kMaxStates][kBlock];
-  const std::ptrdiff_t end = args.begin + args.size;
-  for (std::ptrdiff_t begin = args.begin; begin < end; begin += kBlock) {
-    const std::ptrdiff_t size = end - begin < kBlock ? end - begin : kBlock;
-    load_param(args, begin, param, size);
-    load(args.grad, args.grad_storage, begin, grad, size);
-    for (int s = 0; s < states; ++s) load_state(args.state[s], begin, state[s], size);
-    body(Arrays<T>{param, grad, {state[0], state[1], state[2]}}, size);
-    if (writes_param) store_param(args, begin, param, size);
+  const std::ptrdiff_t shift = args.grad_begin - args.begin;
+  const std::ptrdiff_t end = args.begin + args.size, step = any ? kBlock : most;
+  for (std::ptrdiff_t begin = args.begin; begin < end; begin += step) {
+    const std::ptrdiff_t size = end - begin < step ? end - begin : step;
+    Arrays<T> arrays{param, grad, {}};
+    if (param_converts) {
+      load_param(args, begin, param, size);
+    } else {
+      arrays.param = static_cast<T*>(args.param) + begin;
+    }
+    if (grad_converts) {
+      load(args.grad, args.grad_storage, begin + shift, grad, size);
+    } else {
+      arrays.grad = static_cast<const T*>(args.grad) + begin + shift;
+    }
+    for (int s = 0; s < states; ++s) {
+      if (state_converts[s]) load_state(args.state[s], begin, state[s], size);
+      arrays.state[s] = state_converts[s] ? state[s] : static_cast<T*>(args.state[s].data) + begin;
+    }
+    body(arrays, size);
+    if (param_converts && writes_param) store_param(args, begin, param, size);
     for (int s = 0; s < states; ++s) {
       const std::uint32_t key = args.key + 0x9e3779b9u * static_cast<std::uint32_t>(s + 1);
-      store_state(args.state[s], begin, state[s], size, key);
+      if (state_converts[s]) store_state(args.state[s], begin, state[s], size, key);
     }
   }
 }
 
 template <class Rule, class T>
+auto coefficients_of(const StepArgs& args) {
+  typename Rule::template Coefficients<T> coefficients;
+  __builtin_memcpy(&coefficients, args.coefficients, sizeof coefficients);
+  return coefficients;
+}
+
+template <class Rule, class T>
 void step(const StepArgs& args) {
   constexpr int states = state_count<Rule>();
-  typename Rule::template Coefficients<T> c;
-  __builtin_memcpy(&c, args.coefficients, sizeof c);
+  const auto c = coefficients_of<Rule, T>(args);
   const T scale = static_cast<T>(args.grad_scale), most = static_cast<T>(args.max_value);
   [[maybe_unused]] const T trust = static_cast<T>(args.trust);
-  in_blocks<states, T>(args, true, [&](const Arrays<T>& arrays, std::ptrdiff_t size) {
-    for_each_element<states>(arrays, size, scale, most, [c, trust](T& p, T g, T* s) {
+  in_blocks<states, T>(args, true, args.size, [&](const Arrays<T>& arrays, std::ptrdiff_t size) {
+    for_each_element<states, true>(arrays, size, scale, most, [c, trust](std::ptrdiff_t, T& p, T g, T* s) {
       if constexpr (is_layerwise<Rule>) {
         Rule::apply(c, trust, p, g, s);
       } else {
@@ -109,29 +122,28 @@ void step(const StepArgs& args) {
   });
 }
 
+template <class T>
+void add_squares(const T* x, std::ptrdiff_t size, double (&lanes)[kLanes]) {
+  for (std::ptrdiff_t i = 0; i < size; ++i) {
+    const double value = x[i];
+    lanes[i % kLanes] += value * value;
+  }
+}
+
 template <class Rule, class T>
 LayerSums direct(const StepArgs& args) {
   constexpr int states = state_count<Rule>();
-  typename Rule::template Coefficients<T> c;
-  __builtin_memcpy(&c, args.coefficients, sizeof c);
+  const auto c = coefficients_of<Rule, T>(args);
   const T scale = static_cast<T>(args.grad_scale), most = static_cast<T>(args.max_value);
   double param_lanes[kLanes] = {}, direction_lanes[kLanes] = {};
-  in_blocks<states, T>(args, false, [&](const Arrays<T>& arrays, std::ptrdiff_t size) {
+  in_blocks<states, T>(args, false, kBlock, [&](const Arrays<T>& arrays, std::ptrdiff_t size) {
     alignas(64) T directions[kBlock];
-    for (std::ptrdiff_t begin = 0; begin < size; begin += kBlock) {
-      const std::ptrdiff_t count = size - begin < kBlock ? size - begin : kBlock;
-      for (std::ptrdiff_t i = 0; i < count; ++i) {
-        T s[kMaxStates] = {};
-        for (int n = 0; n < states; ++n) s[n] = arrays.state[n][begin + i];
-        directions[i] = Rule::direction(c, arrays.param[begin + i], bounded(arrays.grad[begin + i] * scale, most), s);
-        for (int n = 0; n < states; ++n) arrays.state[n][begin + i] = s[n];
-      }
-      for (std::ptrdiff_t i = 0; i < count; ++i) {
-        const double p = arrays.param[begin + i], d = directions[i];
-        param_lanes[i % kLanes] += p * p;
-        direction_lanes[i % kLanes] += d * d;
-      }
-    }
+    T* __restrict out = directions;
+    for_each_element<states, false>(arrays, size, scale, most, [c, out](std::ptrdiff_t i, T& p, T g, T* s) {
+      out[i] = Rule::direction(c, p, g, s);
+    });
+    add_squares(arrays.param, size, param_lanes);
+    add_squares(directions, size, direction_lanes);
   });
   return {sum_lanes(param_lanes), sum_lanes(direction_lanes)};
 }

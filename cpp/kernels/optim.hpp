@@ -33,7 +33,8 @@ struct StepArgs {
   StateArgs state[kMaxStates];
   Storage param_storage, grad_storage;
   Rounding rounding;
-  std::ptrdiff_t begin, size;  // the part of the tensor; begin is a multiple of 64
+  std::ptrdiff_t begin, size;  // the part of the tensor; begin is a multiple of 64 where states are in codes
+  std::ptrdiff_t grad_begin;   // where that part begins in the gradient: elsewhere for rows of a sparse one
   double grad_scale;           // what every gradient is multiplied with: unscaling, clipping, mean of an accumulation
   double max_value;            // then clamped to ± this
   double trust;                // layerwise rules

@@ -15,17 +15,37 @@
 
 #include "rules/adagrad.hpp"
 #include "rules/adam.hpp"
+#include "rules/adam_kin.hpp"
 #include "rules/adamw.hpp"
+#include "rules/ademamix.hpp"
+#include "rules/layerwise.hpp"
+#include "rules/lion.hpp"
+#include "rules/rmsprop.hpp"
+#include "rules/schedule_free.hpp"
 #include "rules/sgd.hpp"
 
 #define PETRAIN_FOR_EACH_RULE(PETRAIN_X) \
   PETRAIN_X(Sgd)                         \
   PETRAIN_X(SgdMomentum)                 \
+  PETRAIN_X(Momentum)                    \
   PETRAIN_X(Adagrad)                     \
+  PETRAIN_X(Adadelta)                    \
+  PETRAIN_X(Rmsprop)                     \
+  PETRAIN_X(RmspropMomentum)             \
+  PETRAIN_X(RmspropCentered)             \
+  PETRAIN_X(RmspropCenteredMomentum)     \
   PETRAIN_X(Adam)                        \
   PETRAIN_X(AdamAmsgrad)                 \
   PETRAIN_X(AdamW)                       \
-  PETRAIN_X(AdamWAmsgrad)
+  PETRAIN_X(AdamWAmsgrad)                \
+  PETRAIN_X(Adamax)                      \
+  PETRAIN_X(NAdam)                       \
+  PETRAIN_X(RAdam)                       \
+  PETRAIN_X(Lion)                        \
+  PETRAIN_X(AdEMAMix)                    \
+  PETRAIN_X(ScheduleFreeAdamW)           \
+  PETRAIN_X(Lars)                        \
+  PETRAIN_X(Lamb)
 
 namespace petrain::kernels {
 

@@ -34,6 +34,9 @@ bool GradAccumulator::add(std::span<const ConstTensorView> grads, double weight)
   std::vector<Chunk> chunks;
   std::int64_t elements = 0;
   for (std::size_t i = 0; i < grads.size(); ++i) {
+    if (grads[i].data == nullptr && sums_[i].size() > 0) {
+      throw std::invalid_argument("gradient " + std::to_string(i) + ": the parameter has no gradient");
+    }
     require_float(grads[i], sums_[i].shape(), "gradient " + std::to_string(i));
     elements += sums_[i].size();
     for_each_chunk(i, sums_[i].size(), [&](std::size_t array, std::int64_t begin, std::int64_t size) {

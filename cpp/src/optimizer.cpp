@@ -11,8 +11,6 @@
 namespace petrain {
 namespace {
 
-constexpr std::int64_t kGroup = 64;  // 8-bit codes for each scale
-
 const std::byte* begin_of(const ConstTensorView& view) { return view.as<std::byte>(); }
 const std::byte* end_of(const ConstTensorView& view) {
   return begin_of(view) + static_cast<std::size_t>(view.size()) * dtype_size(view.dtype);
@@ -36,7 +34,10 @@ void Optimizer::add_group(ParamGroup given) {
   groups_.push_back({index, {}, given.state_dtype, given.rounding});
   try {
     for (const kernels::Hyper& hyper : rule_list()[index].hypers) groups_.back().hypers.push_back(hyper.value);
-    for (const auto& [name, value] : given.hypers) set_hyper(group, name, value);
+    for (const auto& [name, value] : given.hypers) {
+      check_range(rule_list()[index].hypers[hyper_index(group, name)], value);
+      set_hyper(group, name, value);
+    }
     for (TensorView& view : given.params) params_.push_back(make_param(std::move(view), group));
     sort_by_address();
   } catch (...) {
@@ -48,7 +49,7 @@ void Optimizer::add_group(ParamGroup given) {
   for (std::size_t i = first; i < params_.size(); ++i) {
     elements_ += params_[i].view.size();
     for_each_chunk(i, params_[i].view.size(), [&](std::size_t param, std::int64_t begin, std::int64_t size) {
-      chunks_.push_back({param, begin, size});
+      chunks_.push_back({param, begin, size, begin});
     });
   }
 }
@@ -74,7 +75,8 @@ Optimizer::Param Optimizer::make_param(TensorView view, std::size_t group) const
     const bool codes = dtype == DType::i8;
     if (codes && state.kind == kernels::StateKind::square) dtype = DType::u8;
     param.states.emplace_back(dtype, state.shape);
-    const std::int64_t groups_of_codes = codes ? (param.states.back().size() + kGroup - 1) / kGroup : 0;
+    const std::int64_t size = param.states.back().size();
+    const std::int64_t groups_of_codes = codes ? (size + kCodesPerScale - 1) / kCodesPerScale : 0;
     param.scales.emplace_back(DType::f32, Shape{groups_of_codes});
   }
   if (rounding == Rounding::kahan) param.extra = Tensor(param.view.dtype, param.view.shape);
@@ -127,10 +129,13 @@ double Optimizer::hyper(std::size_t group, const std::string& name) const {
 
 void Optimizer::set_hyper(std::size_t group, const std::string& name, double value) {
   const std::size_t index = hyper_index(group, name);
-  const kernels::Hyper& hyper = rule_list()[groups_.at(group).rule].hypers[index];
+  kernels::Hyper hyper = rule_list()[groups_.at(group).rule].hypers[index];
+  // Warm-ups begin and schedules end at 0; an optimizer that is made with it is a mistake.
+  if (name == "lr") hyper.range = kernels::Range::non_negative;
   check_range(hyper, value);
   double& own = groups_.at(group).hypers[index];
-  const bool used = std::any_of(params_.begin(), params_.end(), [&](const Param& param) { return param.group == group; });
+  const bool used =
+      std::any_of(params_.begin(), params_.end(), [&](const Param& param) { return param.group == group; });
   if (hyper.fixed && used && own != value) {
     throw std::invalid_argument(name + " cannot be changed once there are states of its shape: it is " +
                                 number_text(own) + ", got " + number_text(value));

@@ -11,10 +11,11 @@
 
 namespace petrain {
 
-void Optimizer::take_matrix_norms(Work& work, const std::vector<double>& squares) const {
-  for (std::size_t i = 0, first = 0; first < chunks_.size(); first = i) {
-    Work::PerParam& own = work.params[chunks_[first].param];
-    for (i = first; i < chunks_.size() && chunks_[i].param == chunks_[first].param;) ++i;
+void Optimizer::take_matrix_norms(Work& work, const std::vector<Chunk>& chunks,
+                                  const std::vector<double>& squares) const {
+  for (std::size_t i = 0, first = 0; first < chunks.size(); first = i) {
+    Work::PerParam& own = work.params[chunks[first].param];
+    for (i = first; i < chunks.size() && chunks[i].param == chunks[first].param;) ++i;
     if (!own.matrix) continue;
     std::vector<double> parts(squares.begin() + static_cast<std::ptrdiff_t>(first),
                               squares.begin() + static_cast<std::ptrdiff_t>(i));
@@ -29,8 +30,15 @@ void Optimizer::step_matrices(Work& work, double clip, bool flush, bool zero_gra
     const std::int64_t size = param.view.size();
     if (!own.matrix || size == 0) continue;
     const Group& group = groups_[param.group];
-    MatrixStep step{own.args, param.view.shape, group.hypers.data(), static_cast<double>(param.steps + 1), 0, flush,
-                    random_bits(seed_, i, static_cast<std::uint64_t>(param.steps)), param.states, param.scales,
+    MatrixStep step{own.args,
+                    param.view.shape,
+                    group.hypers.data(),
+                    static_cast<double>(param.steps + 1),
+                    0,
+                    flush,
+                    random_bits(seed_, i, static_cast<std::uint64_t>(param.steps)),
+                    param.states,
+                    param.scales,
                     own.memory.data()};
     step.args.grad_scale *= clip;
     step.norm = own.norm * std::abs(step.args.grad_scale);

@@ -121,7 +121,11 @@ std::size_t find_hyper(const Rule& rule, const std::string& name) {
 
 void check_hypers(const std::string& rule, const std::map<std::string, double>& hypers) {
   const Rule& own = rule_list()[find_rule(rule)];
-  for (const auto& [name, value] : hypers) check_range(own.hypers[find_hyper(own, name)], value);
+  for (const auto& [name, value] : hypers) {
+    kernels::Hyper hyper = own.hypers[find_hyper(own, name)];
+    if (name == "lr") hyper.range = kernels::Range::non_negative;
+    check_range(hyper, value);
+  }
 }
 
 void check_range(const kernels::Hyper& hyper, double value) {

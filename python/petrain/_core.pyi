@@ -79,10 +79,15 @@ class Optimizer:
         self, groups: collections.abc.Sequence[tuple], seed: typing.SupportsInt | typing.SupportsIndex = 0
     ) -> None: ...
     def add_group(self, group: tuple) -> None: ...
+    def group_of(self, param: typing.SupportsInt | typing.SupportsIndex) -> int: ...
     def hyper(self, group: typing.SupportsInt | typing.SupportsIndex, name: str) -> float: ...
     def memory(self, param: typing.SupportsInt | typing.SupportsIndex) -> dict[str, float]:
         """
         The numbers that the rule keeps for one parameter.
+        """
+    def param(self, param: typing.SupportsInt | typing.SupportsIndex) -> numpy.ndarray:
+        """
+        One parameter, in place.
         """
     def set_hyper(
         self,

@@ -39,15 +39,15 @@ def in_order(arrays: Arrays, names: Sequence[str] | None, what: str) -> list[Arr
 
 
 def flatten(hypers: Mapping[str, Any]) -> dict[str, float]:
-    """Hyperparameters as the core names them: betas=(a, b) becomes beta1=a, beta2=b."""
+    """Hyperparameters as the core names them: betas=(a, b) becomes beta1=a, beta2=b; a few rules have a third."""
     flat: dict[str, float] = {}
     for name, value in hypers.items():
         if name == "betas":
-            if not isinstance(value, Sequence) or len(value) != 2:
+            if not isinstance(value, Sequence) or len(value) not in (2, 3):
                 raise ValueError(f"betas: expected two numbers, got {value!r}")
             if not all(isinstance(beta, (int, float, np.number)) for beta in value):
                 raise TypeError(f"betas: expected two numbers, got {value!r}")
-            flat.update(beta1=float(value[0]), beta2=float(value[1]))
+            flat.update({f"beta{i}": float(beta) for i, beta in enumerate(value, 1)})
         elif isinstance(value, (int, float, np.number)):
             flat[name] = float(value)
         else:

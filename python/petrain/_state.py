@@ -28,8 +28,10 @@ def check_state(given: Any, own: Mapping[str, Any]) -> None:
         for key in ("rule", "state_dtype", "rounding"):
             _expect(f"{key} of group {i}", group[key], own_group[key])
         hypers = {key: value for key, value in group.items() if key not in ("rule", "state_dtype", "rounding")}
-        try:  # the core knows the ranges
-            _core.Optimizer([(group["rule"], flatten(hypers), [np.empty(0, np.float32)])])
+        try:  # the core knows the ranges; lr may be 0 here
+            core = _core.Optimizer([(group["rule"], {}, [np.empty(0, np.float32)])])
+            for name, value in flatten(hypers).items():
+                core.set_hyper(0, name, value)
         except (TypeError, ValueError) as error:
             raise ValueError(f"state_dict: group {i}: {error}") from error
     for i, step in enumerate(given["steps"]):

@@ -8,6 +8,7 @@
 #include <cinttypes>
 #include <cstdint>
 #include <cstdio>
+#include <cstring>
 #include <fstream>
 #include <functional>
 #include <span>
@@ -127,6 +128,58 @@ void update_rules(const Emit& emit) {
   }
 }
 
+// Numbers from a half to one, of either sign, of any float type, as bytes.
+std::vector<unsigned char> numbers(Random& random, DType dtype, std::size_t size) {
+  std::vector<unsigned char> bytes(size * dtype_size(dtype));
+  for (std::size_t i = 0; i < size; ++i) {
+    const std::uint64_t bits = random.next();
+    const std::uint16_t half = static_cast<std::uint16_t>((bits & 0x83ff) | 0x3800);
+    const std::uint16_t brain = static_cast<std::uint16_t>((bits & 0x807f) | 0x3f00);
+    const double wide = (bits % 2 ? 1 : -1) * (0.5 + static_cast<double>(bits >> 12) * 0x1p-53);
+    const float narrow = static_cast<float>(wide);
+    unsigned char* to = bytes.data() + i * dtype_size(dtype);
+    if (dtype == DType::f16) std::memcpy(to, &half, 2);
+    if (dtype == DType::bf16) std::memcpy(to, &brain, 2);
+    if (dtype == DType::f32) std::memcpy(to, &narrow, 4);
+    if (dtype == DType::f64) std::memcpy(to, &wide, 8);
+  }
+  return bytes;
+}
+
+// Every float type of parameter and gradient, every type of state, every rounding.
+void storage(const Emit& emit) {
+  constexpr DType kFloats[] = {DType::f32, DType::f64, DType::f16, DType::bf16};
+  constexpr std::pair<Rounding, const char*> kRoundings[] = {{Rounding::nearest, "nearest"},
+                                                             {Rounding::stochastic, "stochastic"},
+                                                             {Rounding::kahan, "kahan"},
+                                                             {Rounding::master, "master"}};
+  const std::int64_t size = 20001;
+  for (const std::string rule : {"adamw", "lion", "lamb", "rmsprop_centered_momentum"}) {
+    for (const DType state : {DType::f32, DType::bf16, DType::i8}) {
+      Digest digest;
+      for (const DType dtype : kFloats) {
+        for (const auto& [rounding, name] : kRoundings) {
+          if (rounding != Rounding::nearest && dtype_size(dtype) != 2) continue;
+          for (const DType grad_dtype : kFloats) {
+            Random random(5);
+            auto param = numbers(random, dtype, size);
+            ParamGroup group{rule, {{"lr", 0.01}}, {{param.data(), dtype, {size}}}, state, rounding};
+            Optimizer optimizer({group}, 7);
+            for (int step = 0; step < 2; ++step) {
+              const auto grad = numbers(random, grad_dtype, size);
+              const std::vector<ConstTensorView> grads = {{grad.data(), grad_dtype, {size}}};
+              digest.add(optimizer.step(grads, {.grad_scale = 3, .max_value = 0.3}).grad_norm);
+            }
+            digest.add(param);
+            for (const auto& [tensor, view] : optimizer.state(0)) digest.add(view);
+          }
+        }
+      }
+      emit("storage/" + rule + " states " + dtype_name(state), digest);
+    }
+  }
+}
+
 void accumulation(const Emit& emit) {
   Random random(2);
   Arrays params = arrays(random, 1);
@@ -199,7 +252,7 @@ void initial_values(const Emit& emit) {
 }
 
 using Operator = void (*)(const Emit& emit);
-constexpr Operator kOperators[] = {update_rules, accumulation, quantization, layers, initial_values};
+constexpr Operator kOperators[] = {update_rules, storage, accumulation, quantization, layers, initial_values};
 
 std::vector<std::string> all_lines() {
   std::vector<std::string> lines;

@@ -60,6 +60,8 @@ TEST(errors_say_what_was_expected) {
   const std::vector<ConstTensorView> grads = {view(grad)};
   CHECK_THROWS(std::invalid_argument, "gradient 0: expected shape (4,), got (3,)", optimizer.step(grads));
   CHECK_THROWS(std::invalid_argument, "unknown update rule \"sdg\"", Optimizer({{"sdg", {}, {view(param)}}}));
-  CHECK_THROWS(std::invalid_argument, "lr must be greater than 0, got -1", optimizer.set_hyper(0, "lr", -1));
+  CHECK_THROWS(std::invalid_argument, "lr must be at least 0, got -1", optimizer.set_hyper(0, "lr", -1));
+  CHECK_THROWS(std::invalid_argument, "lr must be greater than 0, got 0",
+               Optimizer({{"sgd", {{"lr", 0}}, {view(param)}}}));
   CHECK_THROWS(std::invalid_argument, "share memory", Optimizer({{"sgd", {}, {view(param), view(param)}}}));
 }

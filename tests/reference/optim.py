@@ -63,6 +63,150 @@ def _adam(p, g, state, h, t, T):
     return p - T(step_size) * (m / (np.sqrt(v) * T(root_correction) + T(h["eps"])))
 
 
+def momentum(p, g, state, h, t, T):
+    """The averaging form; Polyak, 1964."""
+    g = g + T(h["weight_decay"]) * p
+    v = state["momentum_buffer"] = T(h["momentum"]) * state["momentum_buffer"] + T(1 - h["momentum"]) * g
+    return p - T(h["lr"]) * v
+
+
+def adadelta(p, g, state, h, t, T):
+    """Zeiler, arXiv 1212.5701."""
+    g = g + T(h["weight_decay"]) * p
+    rho, rest, eps = T(h["rho"]), T(1 - h["rho"]), T(h["eps"])
+    state["square_avg"] = rho * state["square_avg"] + rest * (g * g)
+    delta = np.sqrt(state["acc_delta"] + eps) / np.sqrt(state["square_avg"] + eps) * g
+    state["acc_delta"] = rho * state["acc_delta"] + rest * (delta * delta)
+    return p - T(h["lr"]) * delta
+
+
+def rmsprop(p, g, state, h, t, T):
+    """Hinton, 2012; centered: Graves, arXiv 1308.0850."""
+    g = g + T(h["weight_decay"]) * p
+    alpha, rest = T(h["alpha"]), T(1 - h["alpha"])
+    square = state["square_avg"] = alpha * state["square_avg"] + rest * (g * g)
+    if "grad_avg" in state:
+        average = state["grad_avg"] = alpha * state["grad_avg"] + rest * g
+        square = np.maximum(square - average * average, T(0))
+    step = g / (np.sqrt(square) + T(h["eps"]))
+    if "momentum_buffer" in state:
+        step = state["momentum_buffer"] = T(h["momentum"]) * state["momentum_buffer"] + step
+    return p - T(h["lr"]) * step
+
+
+rmsprop_momentum = rmsprop_centered = rmsprop_centered_momentum = rmsprop
+
+
+def adamax(p, g, state, h, t, T):
+    """Kingma, Ba, arXiv 1412.6980, section 7.1."""
+    g = g + T(h["weight_decay"]) * p
+    m = state["exp_avg"] = T(h["beta1"]) * state["exp_avg"] + T(1 - h["beta1"]) * g
+    u = state["exp_inf"] = np.maximum(T(h["beta2"]) * state["exp_inf"], np.abs(g) + T(h["eps"]))
+    return p - T(h["lr"] / (1 - power(h["beta1"], t))) * (m / u)
+
+
+def _decayed(p, g, h, T):
+    if h["decoupled_weight_decay"]:
+        return p * T(1 - h["lr"] * h["weight_decay"]), g
+    return p, g + T(h["weight_decay"]) * p
+
+
+def nadam(p, g, state, h, t, T):
+    """Dozat, 2016."""
+    p, g = _decayed(p, g, h, T)
+    m = state["exp_avg"] = T(h["beta1"]) * state["exp_avg"] + T(1 - h["beta1"]) * g
+    v = state["exp_avg_sq"] = T(h["beta2"]) * state["exp_avg_sq"] + T(1 - h["beta2"]) * (g * g)
+    now, after = (h["beta1"] * (1 - 0.5 * 0.96 ** (i * h["momentum_decay"])) for i in (t, t + 1))
+    product = state["mu_product"] = state.get("mu_product", 1.0) * now
+    gradient_step = T(h["lr"] * (1 - now) / (1 - product))
+    average_step = T(h["lr"] * after / (1 - product * after))
+    root_correction = T(1 / math.sqrt(1 - power(h["beta2"], t)))
+    return p - (gradient_step * g + average_step * m) / (np.sqrt(v) * root_correction + T(h["eps"]))
+
+
+def radam(p, g, state, h, t, T):
+    """Liu et al., arXiv 1908.03265."""
+    p, g = _decayed(p, g, h, T)
+    m = state["exp_avg"] = T(h["beta1"]) * state["exp_avg"] + T(1 - h["beta1"]) * g
+    v = state["exp_avg_sq"] = T(h["beta2"]) * state["exp_avg_sq"] + T(1 - h["beta2"]) * (g * g)
+    faded = power(h["beta2"], t)
+    longest = 2 / (1 - h["beta2"]) - 1
+    length = longest - 2 * t * faded / (1 - faded)
+    step = h["lr"] / (1 - power(h["beta1"], t))
+    if length <= 5:
+        return p - T(step) * m
+    rectified = (1 - faded) * (length - 4) * (length - 2) * longest / ((longest - 4) * (longest - 2) * length)
+    return p - T(step * math.sqrt(rectified)) * (m / (np.sqrt(v) + T(h["eps"])))
+
+
+def lion(p, g, state, h, t, T):
+    """Chen et al., arXiv 2302.06675."""
+    m = state["exp_avg"]
+    sign = np.sign(T(h["beta1"]) * m + T(1 - h["beta1"]) * g)
+    state["exp_avg"] = T(h["beta2"]) * m + T(1 - h["beta2"]) * g
+    return p * T(1 - h["lr"] * h["weight_decay"]) - T(h["lr"]) * sign
+
+
+def ademamix(p, g, state, h, t, T):
+    """Pagliardini, Ablin, Grangier, arXiv 2409.03137."""
+    alpha, beta3 = h["alpha"], h["beta3"]
+    if t < h["t_alpha"]:
+        alpha *= t / h["t_alpha"]
+    if t < h["t_beta3"] and beta3 > h["beta1"] > 0:
+        share, a, b = t / h["t_beta3"], math.log(h["beta1"]), math.log(beta3)
+        beta3 = math.exp(a * b / ((1 - share) * b + share * a))
+    m = state["exp_avg"] = T(h["beta1"]) * state["exp_avg"] + T(1 - h["beta1"]) * g
+    v = state["exp_avg_sq"] = T(h["beta2"]) * state["exp_avg_sq"] + T(1 - h["beta2"]) * (g * g)
+    slow = state["exp_avg_slow"] = T(beta3) * state["exp_avg_slow"] + T(1 - beta3) * g
+    fast, root_correction = T(1 / (1 - power(h["beta1"], t))), T(1 / math.sqrt(1 - power(h["beta2"], t)))
+    direction = (fast * m + T(alpha) * slow) / (np.sqrt(v) * root_correction + T(h["eps"]))
+    return p - T(h["lr"]) * (direction + T(h["weight_decay"]) * p)
+
+
+def schedule_free_adamw(p, g, state, h, t, T):
+    """Defazio et al., arXiv 2405.15682; p is y."""
+    z = p if t == 1 else state["z"]
+    warm = min(1.0, t / h["warmup_steps"]) if h["warmup_steps"] else 1.0
+    step = h["lr"] * warm * math.sqrt(1 - power(h["beta2"], t))
+    lr_max = state["lr_max"] = max(state.get("lr_max", 0.0), step)
+    weight = t ** h["r"] * lr_max ** h["weight_lr_power"]
+    total = state["weight_sum"] = state.get("weight_sum", 0.0) + weight
+    average = weight / total if total > 0 else 0.0
+    v = state["exp_avg_sq"] = T(h["beta2"]) * state["exp_avg_sq"] + T(1 - h["beta2"]) * (g * g)
+    direction = g / (np.sqrt(v) + T(h["eps"])) + T(h["weight_decay"]) * p
+    state["z"] = z - T(step) * direction
+    return p + T(average) * (z - p) + T(step * (h["beta1"] * (1 - average) - 1)) * direction
+
+
+def _norm(x):
+    return grad_norm([x])
+
+
+def lars(p, g, state, h, t, T):
+    """You, Gitman, Ginsburg, arXiv 1708.03888."""
+    p_norm, g_norm = _norm(p), _norm(g)
+    trust = 1.0
+    if p_norm and g_norm:
+        trust = h["trust_coefficient"] * p_norm / (g_norm + h["weight_decay"] * p_norm + h["eps"])
+    step = T(h["lr"]) * T(trust) * (g + T(h["weight_decay"]) * p)
+    v = state["momentum_buffer"] = T(h["momentum"]) * state["momentum_buffer"] + step
+    return p - v
+
+
+def lamb(p, g, state, h, t, T):
+    """You et al., arXiv 1904.00962."""
+    m = state["exp_avg"] = T(h["beta1"]) * state["exp_avg"] + T(1 - h["beta1"]) * g
+    v = state["exp_avg_sq"] = T(h["beta2"]) * state["exp_avg_sq"] + T(1 - h["beta2"]) * (g * g)
+    step, root_correction = 1.0, 1.0
+    if h["bias_correction"]:
+        step = 1 / (1 - power(h["beta1"], t))
+        root_correction = 1 / math.sqrt(1 - power(h["beta2"], t))
+    u = T(step) * (m / (np.sqrt(v) * T(root_correction) + T(h["eps"]))) + T(h["weight_decay"]) * p
+    p_norm, u_norm = _norm(p), _norm(u)
+    trust = p_norm / u_norm if p_norm and u_norm else 1.0
+    return p - T(h["lr"]) * T(trust) * u
+
+
 def power(base, exponent):
     """base ** exponent by squaring: the same bits on every machine."""
     result = 1.0
@@ -84,6 +228,10 @@ ADAM = {
     "bias_correction": 0,
     "maximize": 1,
 }
+KIN = {"lr": 0.03, "beta1": 0.7, "beta2": 0.95, "eps": 1e-5, "weight_decay": 0.1, "maximize": 1}
+RMSPROP = {"lr": 0.03, "alpha": 0.7, "eps": 1e-3, "weight_decay": 0.05, "maximize": 1}
+MIX = {"lr": 0.03, "beta1": 0.7, "beta2": 0.95, "beta3": 0.99, "eps": 1e-5, "weight_decay": 0.1, "maximize": 1}
+FREE = {"lr": 0.03, "beta1": 0.7, "beta2": 0.95, "eps": 1e-5, "weight_decay": 0.1}
 SETTINGS = {
     "sgd": [{"lr": 0.3, "weight_decay": 0.05, "maximize": 1}],
     "sgd_momentum": [
@@ -95,6 +243,26 @@ SETTINGS = {
     "adam_amsgrad": [ADAM],
     "adamw": [ADAM],
     "adamw_amsgrad": [ADAM],
+    "momentum": [{"lr": 0.3, "momentum": 0.7, "weight_decay": 0.05, "maximize": 1}],
+    "adadelta": [{"lr": 0.5, "rho": 0.7, "eps": 1e-4, "weight_decay": 0.05, "maximize": 1}],
+    "rmsprop": [{**RMSPROP, "momentum": 0.5}],
+    "rmsprop_momentum": [{**RMSPROP, "momentum": 0.7}],
+    "rmsprop_centered": [{**RMSPROP, "momentum": 0.5}],
+    "rmsprop_centered_momentum": [{**RMSPROP, "momentum": 0.7}],
+    "adamax": [{"lr": 0.03, "beta1": 0.7, "beta2": 0.95, "eps": 1e-5, "weight_decay": 0.1, "maximize": 1}],
+    "nadam": [{**KIN, "momentum_decay": 0.3}, {**KIN, "decoupled_weight_decay": 1}],
+    "radam": [KIN, {**KIN, "beta2": 0.3, "decoupled_weight_decay": 1}],
+    "lion": [{"lr": 0.03, "beta1": 0.7, "beta2": 0.95, "weight_decay": 0.1, "maximize": 1}],
+    "ademamix": [
+        {**MIX, "alpha": 2.0, "t_alpha": 3, "t_beta3": 3},
+        {**MIX, "beta1": 0.0, "alpha": 0.0, "t_beta3": 2},
+    ],
+    "schedule_free_adamw": [
+        {**FREE, "warmup_steps": 3, "r": 0.5, "weight_lr_power": 1.5},
+        {**FREE, "weight_decay": 0.0, "weight_lr_power": 0.0, "maximize": 1},
+    ],
+    "lars": [{"lr": 0.3, "momentum": 0.7, "weight_decay": 0.05, "trust_coefficient": 0.02, "eps": 1e-3, "maximize": 1}],
+    "lamb": [{**ADAM, "lr": 0.01}],
 }
 
 

@@ -25,14 +25,14 @@ struct RuleInfo {
   // Whether the rule sees a tensor as a matrix. It then computes in float32, and counts a gradient with a norm beyond
   // 1e37 as one that is not finite.
   bool matrix = false;
-  std::vector<std::string> fixed = {};                          // hyperparameters that a state's shape follows
+  std::vector<std::string> fixed = {};                           // hyperparameters that a state's shape follows
   std::map<std::string, std::vector<std::string>> choices = {};  // the names for the values 0, 1, … of some
 };
 
 // Every update rule that this build has.
 const std::vector<RuleInfo>& rules();
 
-// std::invalid_argument where the rule has no such hyperparameter, or a value is out of range.
+// std::invalid_argument where the rule has no such hyperparameter, or a value is out of the range that set_hyper takes.
 void check_hypers(const std::string& rule, const std::map<std::string, double>& hypers);
 
 // How a parameter of 16 bits takes an update that is smaller than its own step.
@@ -55,12 +55,19 @@ struct ParamGroup {
   Rounding rounding = Rounding::nearest;
 };
 
+// Which rows of a parameter a gradient belongs to, where it is given by rows, as that of an embedding is: the gradient
+// of a parameter (N, …) is then (n, …), its k-th row that of row rows[k]. Rows that come twice are added up. Without
+// data, the gradient is whole.
+using Rows = std::span<const std::int64_t>;
+
 struct StepOptions {
   double grad_scale = 1;                                       // what the gradients were multiplied with before
   double max_norm = std::numeric_limits<double>::infinity();   // global gradient norm to clip to
   double max_value = std::numeric_limits<double>::infinity();  // then, greatest magnitude of an entry
   bool zero_grads = false;                                     // set the gradients to zero afterwards
-  bool allow_missing = false;                                  // a gradient without data leaves its parameter be
+  // One for each gradient, or none; other rows of a parameter are left as they are, their states too.
+  std::span<const Rows> rows = {};
+  bool allow_missing = false;  // a gradient without data leaves its parameter be
 };
 
 struct StepInfo {
@@ -107,6 +114,7 @@ class Optimizer {
   std::size_t param_count() const { return params_.size(); }
   const RuleInfo& rule(std::size_t group) const;
   double hyper(std::size_t group, const std::string& name) const;
+  // Takes effect at the next step. An "lr" of 0 may be set, as schedules do, though no optimizer is made with it.
   void set_hyper(std::size_t group, const std::string& name, double value);
 
   std::size_t group_of(std::size_t param) const { return params_.at(param).group; }
@@ -140,6 +148,7 @@ class Optimizer {
   struct Chunk {
     std::size_t param;
     std::int64_t begin, size;
+    std::int64_t grad_begin;  // where the chunk's gradient begins: elsewhere where it is given by rows
   };
   struct Work;
 
@@ -147,8 +156,9 @@ class Optimizer {
   void sort_by_address();
   void check_apart(const ConstTensorView& grad, std::size_t index) const;
   Work prepare(std::span<const ConstTensorView> grads, double scale, const StepOptions& options) const;
+  void add_rows(Work& work, std::size_t index, const ConstTensorView& grad, Rows rows) const;
   StepInfo step_scaled(std::span<const ConstTensorView> grads, double scale, const StepOptions& options);
-  void take_matrix_norms(Work& work, const std::vector<double>& squares) const;
+  void take_matrix_norms(Work& work, const std::vector<Chunk>& chunks, const std::vector<double>& squares) const;
   void step_matrices(Work& work, double clip, bool flush, bool zero_grads);
   std::size_t hyper_index(std::size_t group, const std::string& name) const;
 

@@ -51,5 +51,40 @@ inline double power(double base, double exponent) {
   return result;
 }
 
+// e^x, a Taylor series of x / 2^12 squared back. For coefficients that libm would compute differently elsewhere; good
+// to 1e-12.
+inline double exponential(double x) {
+  x *= 0x1p-12;
+  double sum = 1, term = 1;
+  for (int n = 1; n <= 8; ++n) {
+    term *= x / n;
+    sum += term;
+  }
+  for (int n = 0; n < 12; ++n) sum *= sum;
+  return sum;
+}
+
+// ln x for x > 0: x = m 2^e with m near 1, and 2 artanh((m - 1) / (m + 1)).
+inline double logarithm(double x) {
+  int exponent;
+  double m = std::frexp(x, &exponent);
+  if (m < 0.70710678118654752) {
+    m *= 2;
+    --exponent;
+  }
+  const double y = (m - 1) / (m + 1);
+  double sum = 0, term = y;
+  for (int n = 1; n <= 41; n += 2) {
+    sum += term / n;
+    term *= y * y;
+  }
+  return exponent * 0.69314718055994531 + 2 * sum;
+}
+
+// base^exponent for base > 0.
+inline double real_power(double base, double exponent) {
+  return exponent == 0 ? 1 : exponential(exponent * logarithm(base));
+}
+
 }  // namespace
 }  // namespace petrain::kernels

@@ -65,5 +65,31 @@ struct SgdMomentum {
   }
 };
 
+// Momentum in the averaging form: v = momentum v + (1 - momentum) g; p -= lr v. The step does not grow with the
+// momentum. Polyak, USSR Computational Mathematics 4, 1964.
+struct Momentum {
+  static constexpr const char* name = "momentum";
+  enum { lr, momentum, weight_decay };
+  static constexpr Hyper hypers[] = {
+      {"lr", 1e-3, Range::positive}, {"momentum", 0.9, Range::unit}, {"weight_decay", 0, Range::non_negative}};
+  static constexpr State states[] = {{"momentum_buffer", StateKind::average}};
+
+  template <class T>
+  struct Coefficients {
+    T lr, momentum, gradient, weight_decay;
+  };
+
+  template <class T>
+  static Coefficients<T> prepare(const double* h, double, double*) {
+    return {T(h[lr]), T(h[momentum]), T(1 - h[momentum]), T(h[weight_decay])};
+  }
+
+  template <class T>
+  static void update(const Coefficients<T>& c, T& p, T g, T* s) {
+    s[0] = c.momentum * s[0] + c.gradient * (g + c.weight_decay * p);
+    p = p - c.lr * s[0];
+  }
+};
+
 }  // namespace
 }  // namespace petrain::kernels

@@ -5,9 +5,9 @@
 #include <limits>
 
 #include "kernels/rules.hpp"
-#include "src/isa.hpp"
 #include "pieces.hpp"
 #include "rules.hpp"
+#include "src/isa.hpp"
 #include "src/storage.hpp"
 
 namespace petrain::matrix {

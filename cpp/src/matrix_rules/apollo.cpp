@@ -4,16 +4,18 @@
 #include <cmath>
 #include <limits>
 
+#include "projected.hpp"
+#include "rules.hpp"
 #include "src/gemm.hpp"
 #include "src/isa.hpp"
-#include "projected.hpp"
 #include "src/random.hpp"
-#include "rules.hpp"
 
 namespace petrain::matrix {
 namespace {
 
-double ratio(double of_step, double of_gradient) { return of_gradient > 0 ? std::sqrt(of_step / of_gradient) : 0; }
+double ratio(double of_direction, double of_gradient) {
+  return of_gradient > 0 ? std::sqrt(of_direction / of_gradient) : 0;
+}
 
 double total(const std::vector<double>& parts) {
   double sum = 0;
@@ -33,10 +35,9 @@ class Apollo : public Projected {
     const Projection by = projection(step.shape, step.hypers);
     Tensor full = read_gradient(step);
     const Tensor low = project(step, by, full);
-    const Tensor low_update = low_step(step, low, 0);
-    const double lr_now = lr(step.hypers), factor = own(step.hypers, scale);
-    const double length = factor / lr_now * scale_gradient(step, by, low, low_update, full);
-    write_parameter(step, full, factor * limit(step, length), decay(step.hypers));
+    const Tensor direction = low_direction(step, low, 0);
+    const double factor = own(step.hypers, scale), length = factor * scale_gradient(step, by, low, direction, full);
+    write_parameter(step, full, lr(step.hypers) * factor * limit(step, length), decay(step.hypers));
   }
 
  protected:
@@ -61,8 +62,7 @@ class Apollo : public Projected {
     }
     Tensor projector = Tensor::uninitialized(DType::f32, {by.rank, by.projected()});
     const auto seed_now = static_cast<std::uint64_t>(std::fmod(std::fabs(drawn_from), 0x1p53));
-    fill_normal(seed_now, 0, 0, 1 / std::sqrt(static_cast<double>(by.rank)),
-                projector.as<float>(), projector.size());
+    fill_normal(seed_now, 0, 0, 1 / std::sqrt(static_cast<double>(by.rank)), projector.as<float>(), projector.size());
     const ConstMatrix random(projector.as<float>(), by.rank, by.projected());
     const ConstMatrix full(gradient.as<float>(), by.m, by.n);
     Tensor low = Tensor::uninitialized(DType::f32, by.low_shape());
@@ -76,7 +76,7 @@ class Apollo : public Projected {
 
   // Multiplies the gradient with what the rule made of its projection over that projection, for each of the channels
   // along the side that was not projected. Gives the length of the result.
-  double scale_gradient(const MatrixStep& step, const Projection& by, const Tensor& low, const Tensor& low_update,
+  double scale_gradient(const MatrixStep& step, const Projection& by, const Tensor& low, const Tensor& direction,
                         Tensor& full) const {
     const auto sums = [&](const Tensor& x) {
       const Stack stack{1, by.low_shape()[0], by.low_shape()[1]};
@@ -84,12 +84,12 @@ class Apollo : public Projected {
           step.flush, stack, [&](std::int64_t begin, std::int64_t, float*) { return x.as<float>() + begin; });
       return by.left ? both.cols : both.rows;
     };
-    const std::vector<double> of_gradient = sums(low), of_step = sums(low_update);
+    const std::vector<double> of_gradient = sums(low), of_direction = sums(direction);
     const bool channelwise = own(step.hypers, scale_type) == 0;
-    const double for_all = ratio(total(of_step), total(of_gradient));
+    const double for_all = ratio(total(of_direction), total(of_gradient));
     std::vector<float> channels(by.kept()), ones(by.projected(), 1.0f);
     for (std::size_t i = 0; i < channels.size(); ++i) {
-      channels[i] = finite_float(channelwise ? ratio(of_step[i], of_gradient[i]) : for_all);
+      channels[i] = finite_float(channelwise ? ratio(of_direction[i], of_gradient[i]) : for_all);
     }
     const float* row_factors = (by.left ? ones : channels).data();
     const float* col_factors = (by.left ? channels : ones).data();

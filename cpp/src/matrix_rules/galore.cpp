@@ -1,10 +1,10 @@
 // GaLore: Zhao et al., Memory-Efficient LLM Training by Gradient Low-Rank Projection, arXiv 2403.03507, in the form of
 // its authors' galore_torch. The singular vectors come from the randomized decomposition: of the gradient's leading
 // directions it needs no more than their span, to the accuracy of a stochastic gradient.
-#include "src/gemm.hpp"
 #include "petrain/lowrank.hpp"
 #include "projected.hpp"
 #include "rules.hpp"
+#include "src/gemm.hpp"
 
 namespace petrain::matrix {
 namespace {
@@ -36,14 +36,14 @@ class GaLore : public Projected {
     } else {
       gemm(gradient, projector.transposed(), low.as<float>(), by.rank);
     }
-    const Tensor low_update = low_step(step, low, 1);
-    const ConstMatrix update(low_update.as<float>(), by.low_shape()[0], by.low_shape()[1]);
+    const Tensor stepped = low_direction(step, low, 1);
+    const ConstMatrix direction(stepped.as<float>(), by.low_shape()[0], by.low_shape()[1]);
     if (by.left) {
-      gemm(projector, update, full.as<float>(), by.n);
+      gemm(projector, direction, full.as<float>(), by.n);
     } else {
-      gemm(update, projector, full.as<float>(), by.n);
+      gemm(direction, projector, full.as<float>(), by.n);
     }
-    write_parameter(step, full, -own(step.hypers, scale), decay(step.hypers));
+    write_parameter(step, full, -lr(step.hypers) * own(step.hypers, scale), decay(step.hypers));
   }
 
  protected:

@@ -30,9 +30,9 @@ struct MatrixStep {
   kernels::StepArgs args;  // parameter, gradient and what is done to both; without states and coefficients
   const Shape& shape;
   const double* hypers;
-  double step;      // 1, 2, …
-  double norm;      // of the gradient times args.grad_scale, at most kMostNorm
-  bool flush;       // take denormals for zero
+  double step;           // 1, 2, …
+  double norm;           // of the gradient times args.grad_scale, at most kMostNorm
+  bool flush;            // take denormals for zero
   std::uint64_t random;  // a number of this tensor and step alone
   std::span<Tensor> states, scales;
   double* memory;

@@ -5,10 +5,10 @@
 #include <stdexcept>
 #include <utility>
 
-#include "src/gemm.hpp"
-#include "src/isa.hpp"
 #include "pieces.hpp"
 #include "rules.hpp"
+#include "src/gemm.hpp"
+#include "src/isa.hpp"
 
 namespace petrain::matrix {
 namespace {
@@ -19,16 +19,11 @@ class Muon : public MatrixRule {
 
   std::vector<kernels::Hyper> hypers() const override {
     using kernels::Range;
-    return {{"lr", 1e-3, Range::positive},
-            {"weight_decay", 0.1, Range::non_negative},
-            {"momentum", 0.95, Range::unit},
-            {"nesterov", 1, Range::flag},
-            {"ns_a", 3.4445, Range::any},
-            {"ns_b", -4.7750, Range::any},
-            {"ns_c", 2.0315, Range::any},
-            {"eps", 1e-7, Range::positive},
-            {"ns_steps", 5, Range::natural},
-            {"adjust_lr_fn", 0, Range::choice, "original match_rms_adamw"}};
+    return {{"lr", 1e-3, Range::positive},   {"weight_decay", 0.1, Range::non_negative},
+            {"momentum", 0.95, Range::unit}, {"nesterov", 1, Range::flag},
+            {"ns_a", 3.4445, Range::any},    {"ns_b", -4.7750, Range::any},
+            {"ns_c", 2.0315, Range::any},    {"eps", 1e-7, Range::positive},
+            {"ns_steps", 5, Range::natural}, {"adjust_lr_fn", 0, Range::choice, "original match_rms_adamw"}};
   }
 
   void check(const Shape& shape, const double*, const std::string& what) const override {

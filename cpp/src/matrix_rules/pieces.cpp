@@ -3,19 +3,11 @@
 #include <cmath>
 #include <limits>
 
-#include "src/isa.hpp"
 #include "kernels/rules.hpp"
-#include "src/random.hpp"
+#include "src/isa.hpp"
 #include "src/storage.hpp"
 
 namespace petrain::matrix {
-namespace {
-
-std::byte* shifted(void* array, std::int64_t bytes) {
-  return array == nullptr ? nullptr : static_cast<std::byte*>(array) + bytes;
-}
-
-}  // namespace
 
 void read_gradient(const MatrixStep& step, std::int64_t begin, std::int64_t size, float* to) {
   active_kernels().matrix->read(
@@ -30,8 +22,7 @@ Tensor read_gradient(const MatrixStep& step) {
   return gradient;
 }
 
-// SGD's kernel knows all types and all ways of rounding. It counts from the part's first element, so that the update
-// can be a part too; the random numbers then need a key of that part.
+// SGD's kernel knows all types and all ways of rounding.
 void write_parameter(const MatrixStep& step, std::int64_t begin, std::int64_t size, const float* update, double factor,
                      double decay) {
   using kernels::Sgd;
@@ -42,17 +33,14 @@ void write_parameter(const MatrixStep& step, std::int64_t begin, std::int64_t si
   const auto twofold = Sgd::prepare<double>(hypers, 1, nullptr);
   const bool wide = step.args.param_storage == kernels::Storage::f64;
   kernels::StepArgs args = step.args;
-  const std::int64_t element = storage_size(args.param_storage);
-  args.param = shifted(args.param, begin * element);
-  args.extra = shifted(args.extra, begin * (args.rounding == kernels::Rounding::master ? 4 : element));
   args.grad = update;
   args.grad_storage = kernels::Storage::f32;
-  args.begin = 0;
+  args.begin = begin;
+  args.grad_begin = 0;
   args.size = size;
   args.grad_scale = factor;
   args.max_value = std::numeric_limits<double>::infinity();
   args.coefficients = wide ? static_cast<const void*>(&twofold) : &single;
-  args.key = static_cast<std::uint32_t>(random_bits(args.key, 0, static_cast<std::uint64_t>(begin)));
   active_kernels().optim->step[kernels::SgdIndex][wide ? 1 : 0](args);
 }
 

@@ -6,9 +6,9 @@
 #include <functional>
 #include <vector>
 
+#include "matrix_rule.hpp"
 #include "src/chunks.hpp"
 #include "src/denormals.hpp"
-#include "matrix_rule.hpp"
 #include "src/threads.hpp"
 
 namespace petrain::matrix {

@@ -86,9 +86,10 @@ std::vector<StateSpec> Projected::base_states(const Projection& projection) cons
   return specs;
 }
 
-Tensor Projected::low_step(const MatrixStep& step, const Tensor& low_gradient, std::size_t first_state) const {
+Tensor Projected::low_direction(const MatrixStep& step, const Tensor& low_gradient, std::size_t first_state) const {
   std::vector<double> hypers(step.hypers, step.hypers + base_hypers_);
   hypers.push_back(0);  // maximize: the sign is in the gradient
+  hypers[lr_] = 1;
   if (weight_decay_ >= 0) hypers[weight_decay_] = 0;
   const CoefficientBytes coefficients = base_.prepare[0](hypers.data(), step.step, step.memory);
   Tensor result = Tensor::uninitialized(DType::f32, low_gradient.shape());
@@ -106,7 +107,7 @@ Tensor Projected::low_step(const MatrixStep& step, const Tensor& low_gradient, s
   all.key = step.args.key;
   for_chunks(step.flush, result.size(), [&](std::int64_t, std::int64_t begin, std::int64_t size) {
     kernels::StepArgs args = all;
-    args.begin = begin;
+    args.begin = args.grad_begin = begin;
     args.size = size;
     std::memset(result.as<float>() + begin, 0, static_cast<std::size_t>(size) * sizeof(float));
     active_kernels().optim->step[base_index_][0](args);

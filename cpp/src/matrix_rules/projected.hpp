@@ -1,8 +1,9 @@
 // What GaLore and APOLLO share: an elementwise rule that steps a gradient of low rank in the place of the full one.
 //
-// The wrapped rule sees the projected gradient R and a parameter of zeros; what it makes of the zeros is its step D,
-// with its learning rate in it. Its weight decay is taken from the full parameter W instead, decoupled:
-//   W = W + lift(D) - lr weight_decay W.
+// The wrapped rule sees the projected gradient R, a parameter of zeros, a learning rate of 1 and no weight decay; what
+// it makes of the zeros is its direction D. The full parameter W takes both, the decay decoupled whatever the rule
+// does:
+//   W = W + lr lift(D) - lr weight_decay W.
 #pragma once
 
 #include <array>
@@ -48,8 +49,8 @@ class Projected : public MatrixRule {
   Projection projection(const Shape& shape, const double* hypers) const;
   // The base's states of R.
   std::vector<StateSpec> base_states(const Projection& projection) const;
-  // D, of the base's states from `first_state` on.
-  Tensor low_step(const MatrixStep& step, const Tensor& low_gradient, std::size_t first_state) const;
+  // D, with the base's states from `first_state` on.
+  Tensor low_direction(const MatrixStep& step, const Tensor& low_gradient, std::size_t first_state) const;
 
  private:
   std::string prefix_;

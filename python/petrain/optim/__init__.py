@@ -1,9 +1,36 @@
 """Update rules, in place on arrays of NumPy or PyTorch. See :class:`Optimizer` for what all of them take."""
 
 from petrain._core import StepInfo
-from petrain.optim.adagrad import Adagrad
+from petrain.optim import lr_scheduler
+from petrain.optim.adagrad import Adadelta, Adagrad
 from petrain.optim.adam import Adam, AdamW
+from petrain.optim.adam_kin import Adamax, NAdam, RAdam
+from petrain.optim.ademamix import AdEMAMix
 from petrain.optim.base import Optimizer, ParamGroup
-from petrain.optim.sgd import SGD
+from petrain.optim.layerwise import LAMB, LARS
+from petrain.optim.lion import Lion
+from petrain.optim.rmsprop import RMSprop
+from petrain.optim.schedule_free import ScheduleFreeAdamW
+from petrain.optim.sgd import SGD, Momentum
 
-__all__ = ["SGD", "Adagrad", "Adam", "AdamW", "Optimizer", "ParamGroup", "StepInfo"]
+__all__ = [
+    "LAMB",
+    "LARS",
+    "SGD",
+    "AdEMAMix",
+    "Adadelta",
+    "Adagrad",
+    "Adam",
+    "AdamW",
+    "Adamax",
+    "Lion",
+    "Momentum",
+    "NAdam",
+    "Optimizer",
+    "ParamGroup",
+    "RAdam",
+    "RMSprop",
+    "ScheduleFreeAdamW",
+    "StepInfo",
+    "lr_scheduler",
+]

@@ -19,13 +19,15 @@ _OPTIONS = {"state_dtype": None, "rounding": "nearest"}
 
 class ParamGroup(MutableMapping[str, Any]):
     """The hyperparameters of one group. Writing one, as in ``opt.param_groups[0]["lr"] = 0.1``, takes effect at
-    the next step; a value out of range raises ValueError. ``options`` holds what cannot be changed."""
+    the next step; a value out of range raises ValueError. lr may be set to 0, as schedules do, but not made so.
+    ``options`` holds what cannot be changed."""
 
     def __init__(self, core: _core.Optimizer, index: int, rule: str, options: Mapping[str, Any]) -> None:
         self._core = core
         self._index = index
         self.rule = rule
         self.options = dict(options)
+        self.initial_lr: float | None = None  # lr before a schedule changed it
         names = list(_core.rules()[rule]["hypers"])
         self._betas = [name for name in names if name in ("beta1", "beta2", "beta3")]
         self._names = [name for name in names if name not in self._betas] + (["betas"] if self._betas else [])
@@ -46,6 +48,8 @@ class ParamGroup(MutableMapping[str, Any]):
             if name == "betas" and before is not None:  # the first may have been written
                 self[name] = before
             raise
+        if name == "lr":
+            self.initial_lr = None
 
     def __delitem__(self, name: str) -> None:
         raise TypeError("a hyperparameter cannot be removed")
@@ -67,14 +71,18 @@ class Optimizer:
 
         params: a list of arrays, a dict of arrays by name, or a list of dicts, one for each group, with the arrays
             under "params" and what differs from the defaults beside them. An array is a NumPy array or a CPU tensor
-            that exports DLPack: float32, float64, float16 or bfloat16 (ml_dtypes, torch), of any shape, C-contiguous
+            that exports DLPack: float32, float64, float16 or bfloat16 (ml_dtypes, torch), of any shape,
+                C-contiguous
             and writeable; it is changed in place.
         maximize: climb instead of descend.
         state_dtype: "float32", "bfloat16" or "int8", in which moving averages are kept; None: as the rule computes,
-            float64 for float64 parameters, else float32. "int8" is 8-bit codes in groups of 64 with a float32 scale:
+            float64 for float64 parameters, else float32. "int8" is 8-bit codes in groups of 64 with a float32
+                scale:
             1.0625 bytes for each number. What must not lose bits is kept in full all the same.
-        rounding: of 16-bit parameters: "nearest", "stochastic" (right on average; reproducible from ``seed``, for any
-            number of threads), "kahan" (what was cut is kept in 16 bits beside the parameter) or "master" (a float32
+        rounding: of 16-bit parameters: "nearest", "stochastic" (right on average; reproducible from ``seed``,
+            for any
+            number of threads), "kahan" (what was cut is kept in 16 bits beside the parameter) or "master" (a
+                float32
             copy is kept).
         seed: of the random numbers of stochastic rounding.
     """
@@ -139,7 +147,9 @@ class Optimizer:
 
         Args:
             grads: arrays with the parameters' shapes, of any float dtype: a list in their order, a dict by their
-                names, or a GradAccumulator, of which the mean is taken and which is empty afterwards.
+                names, or a GradAccumulator, of which the mean is taken and which is empty afterwards. The gradient of
+                some rows of a parameter (N, …) alone, as of an embedding, is a pair (indices, rows): int64 (n,) and
+                (n, …). Only those rows, and their states, are touched; rows that come twice are added up.
             grad_scale: what the loss was multiplied with, as in mixed-precision training; the gradients are divided
                 by it.
             max_norm: clip the global L2 norm of the unscaled gradients to this, as torch.nn.utils.clip_grad_norm_
@@ -148,7 +158,8 @@ class Optimizer:
             zero_grads: set the gradients to zero afterwards. Without it they are not written to.
 
         Returns:
-            StepInfo: ``grad_norm`` of the unscaled gradients before clipping, and ``skipped``: true where a gradient
+            StepInfo: ``grad_norm`` of the unscaled gradients before clipping, and ``skipped``: true where a
+                gradient
             was NaN or infinite. Then no parameter, no state and no step count was changed.
 
         Raises:
@@ -188,7 +199,8 @@ class Optimizer:
         """Take over what :meth:`state_dict` gave, so that the run goes on bit for bit.
 
         Raises:
-            ValueError: it belongs to another version, rule or model, or a value is out of range. Nothing was changed.
+            ValueError: it belongs to another version, rule or model, or a value is out of range. Nothing was
+                changed.
             TypeError: it is no dict.
         """
         own = self._live_state()

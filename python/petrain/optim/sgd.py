@@ -1,4 +1,4 @@
-"""Stochastic gradient descent."""
+"""Gradient descent with and without momentum."""
 
 from __future__ import annotations
 
@@ -61,3 +61,44 @@ class SGD(Optimizer):
         if hypers["momentum"] != 0:
             return "sgd_momentum", hypers
         return "sgd", {key: value for key, value in hypers.items() if key not in ("momentum", "dampening", "nesterov")}
+
+
+class Momentum(Optimizer):
+    r"""Momentum in the averaging form: the step does not grow with the momentum, as it does in :class:`SGD`.
+
+    .. math::
+        g &\leftarrow g + \lambda p \\
+        v &\leftarrow \alpha v + (1 - \alpha) g \\
+        p &\leftarrow p - \eta v
+
+    Source: Polyak, USSR Computational Mathematics and Mathematical Physics 4, 1964.
+
+    Args:
+        params, maximize, state_dtype, rounding, seed: see :class:`Optimizer`.
+        lr: :math:`\eta` > 0.
+        momentum: :math:`\alpha` in [0, 1).
+        weight_decay: :math:`\lambda` ≥ 0, added to the gradient.
+
+    Example:
+        >>> import numpy as np
+        >>> p = np.array([1.0], np.float32)
+        >>> info = Momentum([p], lr=0.5, momentum=0.75).step([np.array([4.0], np.float32)])
+        >>> p
+        array([0.5], dtype=float32)
+    """
+
+    _name = "momentum"
+
+    def __init__(
+        self,
+        params: Arrays | Sequence[Mapping[str, Any]],
+        lr: float = 1e-3,
+        momentum: float = 0.9,
+        weight_decay: float = 0.0,
+        *,
+        maximize: bool = False,
+        state_dtype: str | None = None,
+        rounding: str = "nearest",
+        seed: int = 0,
+    ) -> None:
+        super().__init__(params, hypers_of(locals()), seed=seed)
