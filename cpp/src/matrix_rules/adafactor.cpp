@@ -39,7 +39,7 @@ class Adafactor : public MatrixRule {
                                         {"weight_decay", 0, Range::non_negative},
                                         {"relative_step", 1, Range::flag},
                                         {"scale_parameter", 1, Range::flag}};
-    if (with_momentum_) list.push_back({"beta1", 0.9, Range::unit});
+    if (with_momentum_) list.push_back({"momentum", 0.9, Range::unit});
     return list;
   }
 
@@ -83,7 +83,7 @@ class Adafactor : public MatrixRule {
   }
 
  private:
-  enum Index : std::uint8_t { lr, beta2_decay, eps1, eps2, d, weight_decay, relative_step, scale_parameter, beta1 };
+  enum Index : std::uint8_t { lr, beta2_decay, eps1, eps2, d, weight_decay, relative_step, scale_parameter, momentum };
 
   void factored_step(const MatrixStep& step, double fresh, double length) const {
     const Stack stack = stack_of(step.shape);
@@ -139,10 +139,10 @@ class Adafactor : public MatrixRule {
       read_gradient(step, begin, count, x);
       normalize(begin, count, x, false);
       if (!with_momentum_) return write_parameter(step, begin, count, x, factor, decay);
-      const auto beta = static_cast<float>(step.hypers[beta1]);
+      const auto beta = static_cast<float>(step.hypers[momentum]);
       const std::size_t last = step.states.size() - 1;
       active_kernels().matrix->momentum({x, state_args(step, last, kernels::StateKind::average), begin, count, beta,
-                                         static_cast<float>((1 - step.hypers[beta1]) * factor), 0, 1, step.args.key});
+                                         static_cast<float>((1 - step.hypers[momentum]) * factor), 0, 1, step.args.key});
       write_parameter(step, begin, count, x, 1, decay);
     });
   }
