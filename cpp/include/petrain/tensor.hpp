@@ -80,7 +80,9 @@ class Tensor {
 
  private:
   struct Free {
-    std::size_t offset = 0;  // from the start of the memory to what it is used for
+    Free() : offset(0) {}
+    explicit Free(std::size_t bytes) : offset(bytes) {}
+    std::size_t offset;  // from the start of the memory to what it is used for
     void operator()(std::byte* memory) const;
   };
   DType dtype_ = DType::f32;
