@@ -22,9 +22,10 @@ void visit_kept(PyHeapTypeObject* heap_type) {
 
 void register_tensor_steps(py::module_& module) {
   py::class_<TensorSteps>(module, "TensorSteps", py::custom_type_setup(visit_kept))
-      .def(py::init<py::object, const py::list&, const py::dict&, const py::list&, py::array, py::array, py::object>(),
-           py::arg("optimizer"), py::arg("param_lists"), py::arg("state"), py::arg("members"), py::arg("steps"),
-           py::arg("memory"), py::arg("touch"))
+      .def(py::init<py::object, const py::list&, const py::dict&, const py::list&, const py::array_t<float>&,
+                    const py::array_t<double>&, py::object>(),
+           py::arg("optimizer"), py::arg("param_lists"), py::arg("state"), py::arg("members"),
+           py::arg("steps").noconvert(), py::arg("memory").noconvert(), py::arg("touch"))
       .def(
           "step",
           [](TensorSteps& self, const py::list& param_lists, const py::dict& state, const py::dict& copies,

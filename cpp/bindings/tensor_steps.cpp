@@ -40,13 +40,18 @@ PyObject* grad_of(PyObject* param) {
 }  // namespace
 
 TensorSteps::TensorSteps(py::object optimizer, const py::list& param_lists, const py::dict& state,
-                         const py::list& members, py::array steps, py::array memory, py::object touch)
-    : optimizer_(optimizer.cast<PyOptimizer*>()),
-      touch_(touch),
-      steps_(static_cast<float*>(steps.mutable_data())),
-      memory_(static_cast<double*>(memory.mutable_data())),
-      memory_width_(static_cast<std::size_t>(memory.shape(1))) {
+                         const py::list& members, const py::array_t<float>& steps, const py::array_t<double>& memory,
+                         py::object touch)
+    : optimizer_(optimizer.cast<PyOptimizer*>()), touch_(touch) {
   const Optimizer& core = *optimizer_->core;
+  const auto count = static_cast<py::ssize_t>(core.param_count());
+  if (static_cast<py::ssize_t>(members.size()) != count || steps.ndim() != 1 || steps.shape(0) != count ||
+      memory.ndim() != 2 || memory.shape(0) != count) {
+    throw std::invalid_argument("expected one member, step and row of memory for each parameter");
+  }
+  steps_ = const_cast<float*>(steps.data());
+  memory_ = const_cast<double*>(memory.data());
+  memory_width_ = static_cast<std::size_t>(memory.shape(1));
   std::unordered_map<PyObject*, std::size_t> index;
   for (const py::handle given : members) {
     const auto [param, target, names] = given.cast<std::tuple<py::object, py::object, py::tuple>>();
@@ -83,8 +88,7 @@ TensorSteps::TensorSteps(py::object optimizer, const py::list& param_lists, cons
     state_members_.push_back(member != nullptr && member->state != nullptr ? member : nullptr);
     kept_.append(key);
   }
-  kept_.append(py::make_tuple(std::move(optimizer), std::move(steps), std::move(memory), std::move(touch)));
-  grads_.resize(members_.size());
+  kept_.append(py::make_tuple(std::move(optimizer), steps, memory, std::move(touch)));
   show_numbers();
 }
 
@@ -141,38 +145,68 @@ bool TensorSteps::is_current(const py::list& param_lists, const py::dict& state)
   return true;
 }
 
-bool TensorSteps::use_gradient(std::size_t index, py::handle grad) {
-  const Member& member = members_[index];
-  ConstTensorView& view = views_[index];
+// The gradients of the step that runs, which must stay alive without the GIL.
+struct TensorSteps::Gradients {
+  explicit Gradients(std::size_t count) : tensors(count) {}
+
+  std::vector<py::object> tensors;
+  std::vector<Rows> rows;  // empty where no gradient is given by rows
+};
+
+// None where it cannot be read in place: sparse, elsewhere, or laid out in another way.
+std::optional<ConstTensorView> TensorSteps::view_gradient(py::handle grad, const Member& member) {
   try {
     const Look look = look_at_grad_(grad);
     const auto dtype = look.float_dtype();
-    if (!dtype || !look.in_cpu_memory() || !has_shape(look.tensor, member.shape) ||
-        !has_layout(look, member.grad_strides) || (look.tensor.data == nullptr && look.size() > 0)) {
-      return false;
-    }
-    view.data = look.data();
-    view.dtype = *dtype;
-    return true;
-  } catch (const py::error_already_set&) {  // sparse, for example: the caller says what is wrong with it
-    return false;
+    const bool usable = dtype && look.in_cpu_memory() && has_shape(look.tensor, member.shape) &&
+                        has_layout(look, member.grad_strides) && (look.tensor.data != nullptr || look.size() == 0);
+    if (usable) return ConstTensorView{look.data(), *dtype, {}};
+  } catch (const py::error_already_set&) {  // the caller finds out what is wrong with it
   }
+  return std::nullopt;
+}
+
+void TensorSteps::use_copy(std::size_t index, py::object copy, Gradients& gradients) {
+  ConstTensorView& view = views_[index];
+  if (!py::isinstance<py::tuple>(copy)) {
+    const auto found = view_gradient(copy, members_[index]);
+    if (!found) throw std::logic_error("a copy of a gradient that cannot be read either");
+    std::tie(view.data, view.dtype) = std::pair(found->data, found->dtype);
+  } else {
+    const auto [numbers, rows] = copy.cast<std::pair<py::object, py::object>>();
+    const ArrayRef number_array = borrow(numbers, "row numbers", Access::read);
+    view = borrow(rows, "rows", Access::read).view;
+    static const std::int64_t none = 0;  // no rows at all are still rows
+    const auto count = static_cast<std::size_t>(number_array.view.size());
+    by_rows_.push_back(index);
+    gradients.rows.resize(members_.size());
+    gradients.rows[index] = {count > 0 ? number_array.view.as<std::int64_t>() : &none, count};
+  }
+  gradients.tensors[index] = std::move(copy);
 }
 
 // The members whose gradients are of no use.
-py::list TensorSteps::find_gradients(const py::dict& copies) {
+py::list TensorSteps::find_gradients(const py::dict& copies, Gradients& gradients) {
   py::list unusable;
+  for (const std::size_t i : by_rows_) views_[i].shape = optimizer_->core->param(i).shape;
+  by_rows_.clear();
   for (std::size_t i = 0; i < members_.size(); ++i) {
-    views_[i].data = nullptr;
-    grads_[i] = py::reinterpret_steal<py::object>(grad_of(members_[i].param));
-    if (grads_[i].is_none() || use_gradient(i, grads_[i])) continue;
-    const py::int_ index(i);
-    if (!copies.contains(index)) {
-      unusable.append(index);
+    ConstTensorView& view = views_[i];
+    view.data = nullptr;
+    py::object& grad = gradients.tensors[i];
+    grad = py::reinterpret_steal<py::object>(grad_of(members_[i].param));
+    if (grad.is_none()) continue;
+    if (const auto found = view_gradient(grad, members_[i])) {
+      view.data = found->data;
+      view.dtype = found->dtype;
       continue;
     }
-    grads_[i] = copies[index];
-    if (!use_gradient(i, grads_[i])) throw std::logic_error("a copy of a gradient that cannot be read either");
+    const py::int_ index(i);
+    if (copies.contains(index)) {
+      use_copy(i, copies[index], gradients);
+    } else {
+      unusable.append(index);
+    }
   }
   return unusable;
 }
@@ -207,20 +241,23 @@ void TensorSteps::show_numbers() {
 py::object TensorSteps::step(const py::list& param_lists, const py::dict& state, const py::dict& copies,
                              const StepOptions& options) {
   if (!is_current(param_lists, state)) return py::none();
-  take_numbers();
-  py::list unusable = find_gradients(copies);
+  Gradients gradients(members_.size());
+  py::list unusable = find_gradients(copies, gradients);
   if (!unusable.empty()) return unusable;
+  take_numbers();
+  StepOptions own = options;
+  own.rows = gradients.rows;
   StepInfo info;
   {
     const py::gil_scoped_release release;
-    info = optimizer_->core->step(views_, options);
+    info = optimizer_->core->step(views_, own);
   }
   show_numbers();
   py::list written;
   for (std::size_t i = 0; i < members_.size(); ++i) {
-    if (!info.skipped && !grads_[i].is_none()) written.append(py::handle(members_[i].param));
-    if (options.zero_grads && !grads_[i].is_none()) written.append(grads_[i]);
-    grads_[i] = py::object();
+    if (gradients.tensors[i].is_none()) continue;
+    if (!info.skipped) written.append(py::handle(members_[i].param));
+    if (options.zero_grads && gradients.rows.empty()) written.append(gradients.tensors[i]);
   }
   touch_(written);
   return py::cast(info);

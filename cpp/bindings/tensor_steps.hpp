@@ -1,6 +1,7 @@
 // Steps over the tensors of a framework whose parameters carry their gradients: PyTorch.
 #pragma once
 
+#include <optional>
 #include <vector>
 
 #include "look.hpp"
@@ -22,10 +23,11 @@ class TensorSteps {
   // numbers are shown to users, who may change them.
   // touch: called with the list of the tensors that were written to.
   TensorSteps(py::object optimizer, const py::list& param_lists, const py::dict& state, const py::list& members,
-              py::array steps, py::array memory, py::object touch);
+              const py::array_t<float>& steps, const py::array_t<double>& memory, py::object touch);
 
   // StepInfo; or a list of the members whose gradient cannot be read in place, and that `copies` has none for; or None
-  // where the tensors are no longer those that this was made for. In the last two cases nothing was done.
+  // where the tensors are no longer those that this was made for. In the last two cases nothing was done. A copy, by the
+  // number of the member, is a tensor laid out as the one that is updated, or a pair of row numbers and rows.
   py::object step(const py::list& param_lists, const py::dict& state, const py::dict& copies,
                   const StepOptions& options);
 
@@ -48,8 +50,10 @@ class TensorSteps {
   bool has_the_same_groups(const py::list& param_lists) const;
   bool has_the_same_state(const py::dict& state);
   bool has_the_same_memory(const Member& member);
-  py::list find_gradients(const py::dict& copies);
-  bool use_gradient(std::size_t member, py::handle grad);
+  struct Gradients;
+  py::list find_gradients(const py::dict& copies, Gradients& gradients);
+  std::optional<ConstTensorView> view_gradient(py::handle grad, const Member& member);
+  void use_copy(std::size_t index, py::object copy, Gradients& gradients);
   void take_numbers();
   void show_numbers();
 
@@ -61,11 +65,11 @@ class TensorSteps {
   std::vector<PyObject*> state_keys_;
   std::vector<const Member*> state_members_;  // null where the key is none of a member
   std::vector<Member> members_;
-  float* steps_;
-  double* memory_;
-  std::size_t memory_width_;
-  std::vector<ConstTensorView> views_;  // of the gradients
-  std::vector<py::object> grads_;       // of the step that runs
+  float* steps_ = nullptr;
+  double* memory_ = nullptr;
+  std::size_t memory_width_ = 0;
+  std::vector<ConstTensorView> views_;  // of the gradients, in the shape in which the core has the parameters
+  std::vector<std::size_t> by_rows_;    // but for these, since the last step
   Looker look_at_param_, look_at_grad_, look_at_state_;
 };
 
