@@ -5,17 +5,10 @@
 #include <optional>
 #include <tuple>
 
-#include "arrays.hpp"
-#include "petrain/optim.hpp"
+#include "py_optimizer.hpp"
 
 namespace petrain::python {
 namespace {
-
-// The optimizer and the arrays that it updates.
-struct PyOptimizer {
-  std::vector<ArrayRef> params;
-  std::unique_ptr<Optimizer> core;
-};
 
 // (rule, hyperparameters, arrays, state_dtype or None, rounding); the last two may be left out.
 using GroupTuple = py::tuple;
@@ -135,6 +128,8 @@ void register_optim(py::module_& module) {
       "ValueError where the rule has no such hyperparameter, or a value is out of the range that set_hyper takes.");
 
   py::class_<StepInfo>(module, "StepInfo", "What a step found and did.")
+      .def(py::init([](double grad_norm, bool skipped) { return StepInfo{grad_norm, skipped}; }),
+           py::arg("grad_norm") = 0.0, py::arg("skipped") = false)
       .def_readonly("grad_norm", &StepInfo::grad_norm, "Global L2 norm of the gradients before clipping.")
       .def_readonly("skipped", &StepInfo::skipped, "True where a gradient was not finite: nothing was changed.")
       .def("__repr__", [](const StepInfo& info) {

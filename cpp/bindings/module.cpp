@@ -6,6 +6,7 @@ PYBIND11_MODULE(_core, module) {
   // Types before the functions that name them, or docstrings and stubs show C++ names.
   petrain::python::register_cpu(module);
   petrain::python::register_optim(module);
+  petrain::python::register_tensor_steps(module);
   petrain::python::register_quant(module);
   petrain::python::register_lowrank(module);
   petrain::python::register_safetensors(module);

@@ -164,6 +164,11 @@ void Optimizer::set_memory(std::size_t param, const std::string& name, double va
   params_[param].memory[static_cast<std::size_t>(found - names.begin())] = value;
 }
 
+std::span<double> Optimizer::memory_values(std::size_t param) {
+  Param& own = params_.at(param);
+  return {own.memory.data(), rule(own.group).memory.size()};
+}
+
 std::vector<std::pair<std::string, TensorView>> Optimizer::state(std::size_t param) {
   Param& own = params_.at(param);
   const Group& group = groups_[own.group];

@@ -126,6 +126,7 @@ class Optimizer {
   void set_steps(std::size_t param, std::int64_t steps);
   std::map<std::string, double> memory(std::size_t param) const;
   void set_memory(std::size_t param, const std::string& name, double value);
+  std::span<double> memory_values(std::size_t param);  // in the order of the rule's names
   std::vector<std::pair<std::string, TensorView>> state(std::size_t param);
   std::size_t state_bytes() const;
 

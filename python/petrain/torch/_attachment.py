@@ -1,0 +1,257 @@
+"""A core optimizer made for the tensors of a torch optimizer, and remade where they are no longer the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from operator import itemgetter
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from petrain import _core
+from petrain._core import StepInfo
+from petrain.torch._layout import check_parameter, readable_gradient, target_of, tensor_over
+
+Group = dict[str, Any]
+RuleOf = Callable[[Mapping[str, Any]], "tuple[str, dict[str, float]]"]
+Structure = tuple[str, "str | None", str]  # rule, state_dtype, rounding: what a core's group cannot change
+
+
+class Settings:
+    """What the groups of one class of optimizer hold, and what the core makes of it."""
+
+    def __init__(self, rule_of: RuleOf, keys: Sequence[str], *, counts: bool, keeps_shape: bool) -> None:
+        self.rule_of = rule_of
+        self.values = itemgetter(*keys, "state_dtype", "rounding")
+        self.counts = counts  # whether torch keeps "step" for this rule
+        self.keeps_shape = keeps_shape
+
+    def of(self, group: Group) -> tuple[Structure, dict[str, float]]:
+        rule, hypers = self.rule_of(group)
+        return (rule, group["state_dtype"], group["rounding"]), hypers
+
+    def check(self, group: Group) -> None:
+        """Raises ValueError or TypeError where the core would."""
+        structure, hypers = self.of(group)
+        dtypes = {p.dtype for p in group["params"]}
+        core = _core.Optimizer([_core_group(structure, [torch.empty(0, dtype=dtype) for dtype in dtypes] or [_NONE])])
+        for name, value in hypers.items():
+            core.set_hyper(0, name, value)
+
+
+_NONE = np.empty(0, np.float32)
+
+
+def _core_group(structure: Structure, targets: list[Any]) -> tuple[Any, ...]:
+    rule, state_dtype, rounding = structure
+    return rule, {}, targets, state_dtype, rounding
+
+
+class Member(NamedTuple):
+    param: torch.Tensor
+    target: torch.Tensor  # what the core updates
+    what: str
+    structure: Structure
+
+    @property
+    def is_copy(self) -> bool:
+        return self.target.data_ptr() != self.param.data_ptr()
+
+    @property
+    def layout(self) -> torch.Tensor:
+        """As which gradients must lie."""
+        return self.target if self.is_copy else self.param
+
+
+class _Slot:
+    """A group, as it was pushed to the core."""
+
+    def __init__(self, structure: Structure, core_index: int | None) -> None:
+        self.structure = structure
+        self.core_index = core_index
+        self.values: Any = None
+        self.may_change = False
+        self.hypers: dict[str, float] = {}
+
+
+class Attachment:
+    """Has as members the parameters that have a gradient or a state, or all of them. Nothing that was there before is
+    written to until :meth:`show`.
+
+    Raises:
+        ValueError: the groups, a parameter or the state cannot be used.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        groups: list[Group],
+        state: Mapping[torch.Tensor, Mapping[str, Any]],
+        seed: int,
+        *,
+        everyone: bool = False,
+    ) -> None:
+        self._settings = settings
+        self.members: list[Member] = []
+        self._slots: list[_Slot] = []
+        core_groups = []
+        number = 0
+        for group in groups:
+            structure, _ = settings.of(group)
+            targets = []
+            for p in group["params"]:
+                what = f"parameter {number}"
+                number += 1
+                if not (everyone or p.grad is not None or state.get(p)):
+                    continue
+                check_parameter(p, what)
+                member = Member(p, target_of(p, what, keeps_shape=settings.keeps_shape), what, structure)
+                self.members.append(member)
+                targets.append(member.target)
+            self._slots.append(_Slot(structure, len(core_groups) if targets else None))
+            if targets:
+                core_groups.append(_core_group(structure, targets))
+        if not self.members:
+            return
+        self.core = _core.Optimizer(core_groups, seed)
+        self.push(groups)
+        self.copies = [member for member in self.members if member.is_copy]
+        count = len(self.members)
+        self._steps = np.zeros(count, np.float32)
+        self._memory = np.zeros((count, max(len(self.core.memory(i)) for i in range(count))))
+        self.entries = [self._take(i, member, state.get(member.param) or {}) for i, member in enumerate(self.members)]
+
+    def _take(self, index: int, member: Member, old: Mapping[str, Any]) -> dict[str, torch.Tensor]:
+        """The core's state of a member as tensors by torch's names, with the values of ``old``."""
+        arrays = self.core.state(index)
+        old = {name: value for name, value in old.items() if value is not None}
+        entries = {}
+        rule, state_dtype, rounding = member.structure
+        steps = torch.from_numpy(self._steps)
+        if self._settings.counts or rounding == "stochastic" or state_dtype is not None:
+            entries["step"] = steps[index]
+        for column, name in enumerate(_core.rules()[rule]["memory"]):
+            entries[name] = torch.from_numpy(self._memory)[index, column]
+        numbers = len(entries)
+        for name, array in arrays.items():
+            entries[_shown(name, arrays)] = tensor_over(array, member.param, member.target)
+        if not old:
+            return entries
+        self._take_numbers(index, member, old, list(entries)[:numbers])
+        for name, tensor in list(entries.items())[numbers:]:
+            _copy(tensor, name, old, entries, member)
+        return entries
+
+    def _take_numbers(self, index: int, member: Member, old: Mapping[str, Any], names: list[str]) -> None:
+        for name in names:
+            if name not in old:
+                if name == "step" and not self._settings.counts:
+                    continue
+                raise ValueError(f"state of {member.what}: expected {name!r}, got {sorted(map(str, old))}")
+            value = float(old[name])
+            if name == "step":
+                if not 0 <= value < 2**62:
+                    raise ValueError(f"state of {member.what}: expected a step of at least 0, got {value}")
+                self.core.set_steps(index, int(value))
+            elif not np.isfinite(value):
+                raise ValueError(f"state of {member.what}: expected {name} to be finite, got {value}")
+            else:
+                self.core.set_memory(index, name, value)
+        if "step" not in old and "momentum_buffer" in old:
+            self.core.set_steps(index, 1)  # the buffer is no longer empty, which is all that the rule asks
+
+    def show(self, groups: list[Group], state: dict[torch.Tensor, dict[str, Any]]) -> None:
+        """Put the core's memory into ``state``."""
+        for member, entries in zip(self.members, self.entries, strict=True):
+            if entries:
+                state.setdefault(member.param, {}).update(entries)
+        members = [(m.param, m.layout, tuple(e)) for m, e in zip(self.members, self.entries, strict=True)]
+        lists = [group["params"] for group in groups]
+        touch = torch.autograd.graph.increment_version
+        self._tensors = _core.TensorSteps(self.core, lists, state, members, self._steps, self._memory, touch)
+
+    def push(self, groups: list[Group]) -> bool:
+        """Bring the core's hyperparameters up to date; false where the groups ask for another core."""
+        if len(groups) != len(self._slots):
+            return False
+        for group, slot in zip(groups, self._slots, strict=True):
+            values = self._settings.values(group)
+            if not slot.may_change and values == slot.values:
+                continue
+            structure, hypers = self._settings.of(group)
+            if structure != slot.structure:
+                return False
+            if slot.core_index is not None:
+                for name, value in hypers.items():
+                    if slot.hypers.get(name) != value:
+                        self.core.set_hyper(slot.core_index, name, value)
+                        slot.hypers[name] = value
+            slot.may_change = any(map(_may_change, values))
+            slot.values = values
+        return True
+
+    def step(
+        self,
+        groups: list[Group],
+        state: dict[torch.Tensor, dict[str, Any]],
+        max_norm: float | None,
+        grad_scale: float,
+        max_value: float | None,
+        zero_grads: bool,
+    ) -> StepInfo | None:
+        """One step; None where it was not taken, since the tensors are no longer the same."""
+        lists = [group["params"] for group in groups]
+        options = (max_norm, grad_scale, max_value, zero_grads)
+        for member in self.copies:
+            member.target.copy_(member.param.detach())
+        readable: dict[int, Any] = {}
+        result = self._tensors.step(lists, state, readable, *options)
+        if isinstance(result, list):
+            for index in result:
+                member = self.members[index]
+                readable[index] = readable_gradient(member.param, member.layout, member.what)
+            result = self._tensors.step(lists, state, readable, *options)
+        if not isinstance(result, StepInfo):
+            return None
+        with torch.no_grad():
+            if not result.skipped:
+                for member in self.copies:
+                    if member.param.grad is not None:
+                        member.param.copy_(member.target)
+            if zero_grads:
+                for index in readable:
+                    zero(self.members[index].param)
+        return result
+
+
+def zero(p: torch.Tensor) -> None:
+    if p.grad is not None:
+        p.grad.detach().zero_()
+
+
+def _may_change(value: Any) -> bool:
+    """Whether the same object may be another number tomorrow."""
+    return isinstance(value, (torch.Tensor, list)) or (isinstance(value, tuple) and any(map(_may_change, value)))
+
+
+def _shown(name: str, arrays: Mapping[str, Any]) -> str:
+    """8-bit codes must not be taken for what they stand for, as torch.optim would."""
+    return f"{name}_codes" if f"{name}_scale" in arrays else name
+
+
+def _copy(
+    tensor: torch.Tensor, name: str, old: Mapping[str, Any], entries: Mapping[str, torch.Tensor], member: Member
+) -> None:
+    if name not in old:
+        if name in ("master", "compensation"):
+            return  # as they are at the start
+        if name == "momentum_buffer" and set(old) <= {"step"}:
+            return  # SGD without momentum, until now
+        raise ValueError(f"state of {member.what}: expected {name!r}, got {sorted(map(str, old))}")
+    given = torch.as_tensor(old[name])
+    if given.shape != tensor.shape:
+        raise ValueError(
+            f"state of {member.what}: expected {name} of shape {tuple(tensor.shape)}, got {tuple(given.shape)}"
+        )
+    tensor.copy_(given)

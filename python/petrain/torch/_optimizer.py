@@ -1,0 +1,284 @@
+"""What all rules share under PyTorch."""
+
+from __future__ import annotations
+
+import inspect
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from copy import deepcopy
+from itertools import chain
+from typing import Any, ClassVar
+
+import torch
+
+from petrain import optim
+from petrain._core import StepInfo
+from petrain._params import flatten
+from petrain.torch._attachment import Attachment, Group, Settings, zero
+from petrain.torch._layout import check_parameter
+
+# Arguments of torch.optim that choose an implementation or a mode. petrain has one of its own, so the first two change
+# nothing; it cannot do what the last two ask for.
+_IGNORED = ("foreach", "fused")
+_REFUSED = ("capturable", "differentiable")
+_OWN = ("state_dtype", "rounding", "seed")
+
+
+class Optimizer(torch.optim.Optimizer):
+    """What all rules share. Use one of the subclasses, as the class of the same name in ``torch.optim``.
+
+    Parameters are updated in place, without a copy, by one pass over all of them. They are tensors in CPU memory of
+    float32, float64, float16 or bfloat16, in any shape and layout; each may have gradients of any of these dtypes.
+    Gradients that are sparse in their rows, as those of ``torch.nn.Embedding(sparse=True)``, touch those rows alone.
+
+    Beyond the arguments of torch.optim, the classes take by keyword, as do parameter groups:
+
+        state_dtype: "float32", "bfloat16" or "int8", in which moving averages are kept. None: as the rule computes,
+            float64 for float64 parameters, else float32. In ``state``, 8-bit codes are ``exp_avg_codes`` with
+            ``exp_avg_scale``, for example.
+        rounding: of 16-bit parameters: "nearest", "stochastic", "kahan" or "master"; see petrain.optim.Optimizer.
+
+    and by keyword, for all groups, ``seed`` of stochastic rounding. ``foreach`` and ``fused`` are accepted and change
+    nothing. ``capturable`` and ``differentiable`` are refused, as is what cannot be updated in place.
+
+    Attributes:
+        last_step: StepInfo of the last step, with ``grad_norm`` and ``skipped``; None before the first.
+    """
+
+    last_step: StepInfo | None = None
+
+    _settings: ClassVar[Settings]
+    _signature: ClassVar[inspect.Signature]
+    _fixed: ClassVar[dict[str, Any]]  # torch's arguments that petrain has no other value for
+    _native: ClassVar[optim.Optimizer]
+    _starts_at_once: ClassVar[bool] = False  # whether there is state before the first step
+    _step_supports_amp_scaling = True  # see torch.amp.GradScaler.step
+
+    _attachment: Attachment | None = None
+    _seed: int = 0
+
+    def __init_subclass__(
+        cls, *, native: type[optim.Optimizer] | None = None, counts: bool = True, keeps_shape: bool = False
+    ) -> None:
+        """``native`` is the rule's class in petrain.optim; ``counts``, whether torch keeps "step" for it;
+        ``keeps_shape``, whether it is more than elementwise."""
+        super().__init_subclass__()
+        if native is None:
+            return
+        cls._native = native.__new__(native)  # what a group means does not depend on an instance's parameters
+        own = inspect.signature(native.__init__).parameters
+        twin = getattr(torch.optim, cls.__name__, None)
+        theirs = own if twin is None else inspect.signature(twin.__init__).parameters
+        extra = [own[name].replace(kind=inspect.Parameter.KEYWORD_ONLY) for name in own if name not in theirs]
+        cls._signature = inspect.Signature([*theirs.values(), *extra])
+        keys = [name for name in own if name not in ("self", "params", *_OWN)]
+        keys += [name for name in cls._handled() if name in theirs]
+        known = (*own, *keys, *_IGNORED, *_REFUSED)
+        cls._fixed = {name: p.default for name, p in theirs.items() if name not in known}
+        cls._settings = Settings(cls._rule_of, keys, counts=counts, keeps_shape=keeps_shape)
+        cls.__init__ = _constructor(cls._signature)  # type: ignore[method-assign]
+        cls.__doc__ = _documentation(cls.__name__, native, twin is not None)
+
+    @classmethod
+    def _handled(cls) -> tuple[str, ...]:
+        """Arguments of torch's that ``_native`` does not have, but this class sees to."""
+        return ()
+
+    @classmethod
+    def _rule_of(cls, group: Mapping[str, Any]) -> tuple[str, dict[str, float]]:
+        """The core's rule for a group, and its hyperparameters."""
+        names = inspect.signature(type(cls._native).__init__).parameters
+        values = {name: _plain(group[name], name) for name in names if name not in ("self", "params", *_OWN)}
+        rule, hypers = cls._native._rule(values)
+        return rule, flatten(hypers)
+
+    def _setup(self, arguments: dict[str, Any]) -> None:
+        params = arguments.pop("params")
+        self._seed = arguments.pop("seed")
+        if arguments.get("foreach") and arguments.get("fused"):
+            raise RuntimeError("`fused` and `foreach` cannot be `True` together.")
+        super().__init__(params, arguments)
+        if self._starts_at_once:
+            self._attach()
+
+    def add_param_group(self, param_group: Group) -> None:
+        """As torch.optim.Optimizer does.
+
+        Raises:
+            ValueError: a parameter comes twice or cannot be updated, or a hyperparameter is out of range. Nothing was
+                added.
+        """
+        if isinstance(param_group, dict) and isinstance(param_group.get("params"), (list, tuple)):
+            given = [p[1] if isinstance(p, tuple) else p for p in param_group["params"]]
+            if len({id(p) for p in given}) != len(given):
+                raise ValueError("some parameters appear more than once in a parameter group")
+        super().add_param_group(param_group)
+        try:
+            self._check_group(param_group)
+        except BaseException:
+            self.param_groups.pop()
+            raise
+
+    def _check_group(self, group: Group) -> None:
+        for name in _REFUSED:
+            if group.get(name):
+                raise ValueError(f"{name}=True is not supported by petrain.torch.{type(self).__name__}")
+        for name, default in self._fixed.items():
+            if name in group and group[name] is not default and group[name] != default:
+                raise ValueError(f"{name}: petrain.torch.{type(self).__name__} supports {default!r} alone")
+        for i, p in enumerate(group["params"]):
+            check_parameter(p, f"parameter {i} of the group")
+        self._settings.check(group)
+
+    def _attach(self) -> Attachment | None:
+        """None where no parameter has a gradient or a state."""
+        self._attachment = None
+        with torch.no_grad():
+            attachment = Attachment(
+                self._settings, self.param_groups, self.state, self._seed, everyone=self._starts_at_once
+            )
+            if attachment.members:
+                attachment.show(self.param_groups, self.state)
+                self._attachment = attachment
+        return self._attachment
+
+    def step(
+        self,
+        closure: Callable[[], Any] | None = None,
+        *,
+        grad_scale: float = 1.0,
+        max_norm: float | None = None,
+        max_value: float | None = None,
+        zero_grads: bool = False,
+    ) -> Any:
+        """Update every parameter that has a gradient: unscale, check, clip, update and zero in two reads of the
+        gradients. A gradient with NaN or an infinity in it changes nothing: see ``last_step.skipped``.
+
+        Args:
+            closure: evaluates the model again, with gradients, and returns the loss.
+            grad_scale: what the loss was multiplied with; the gradients are divided by it.
+            max_norm: clip the global L2 norm of the gradients to this, as torch.nn.utils.clip_grad_norm_ does.
+            max_value: then clip every entry to ± this.
+            zero_grads: set the gradients to zero afterwards.
+
+        Returns:
+            What the closure returned, or None.
+        """
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        scale = getattr(self, "grad_scale", None)  # this and found_inf are set by a GradScaler, for one step
+        if scale is not None:
+            grad_scale *= float(scale)
+        if getattr(self, "found_inf", None) is not None and float(self.found_inf) > 0:
+            self.last_step = StepInfo(float("nan"), True)
+            if zero_grads:
+                for p in chain.from_iterable(group["params"] for group in self.param_groups):
+                    zero(p)
+            return loss
+        self.last_step = self._update(max_norm, grad_scale, max_value, zero_grads)
+        return loss
+
+    def _update(self, *options: Any) -> StepInfo:
+        for _ in range(2):
+            attachment = self._attachment or self._attach()
+            if attachment is None:
+                return StepInfo()
+            if attachment.push(self.param_groups):
+                info = attachment.step(self.param_groups, self.state, *options)
+                if info is not None:
+                    return info
+            self._attachment = None
+        raise RuntimeError("the parameters or the state changed while a step was taken")
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Take over the ``state_dict`` of an optimizer of this class, or of the class of the same name in torch.optim.
+        Hyperparameters are those of the dict; ``state_dtype`` and ``rounding`` stay as they are.
+
+        Raises:
+            ValueError: it belongs to another model or another rule, or a value is out of range. Nothing was changed.
+        """
+        state_dict = dict(state_dict)
+        for pre_hook in self._optimizer_load_state_dict_pre_hooks.values():
+            result = pre_hook(self, state_dict)
+            if result is not None:
+                state_dict = result
+        groups, state = self._matched(state_dict)
+        with torch.no_grad():
+            attachment = Attachment(self._settings, groups, state, self._seed, everyone=self._starts_at_once)
+            self.__setstate__({"state": state, "param_groups": groups})
+            if attachment.members:
+                attachment.show(groups, state)
+                self._attachment = attachment
+        for post_hook in self._optimizer_load_state_dict_post_hooks.values():
+            post_hook(self)
+
+    def _matched(self, state_dict: Mapping[str, Any]) -> tuple[list[Group], defaultdict[Any, dict[str, Any]]]:
+        """Groups and state of a state_dict with this optimizer's parameters in the place of their numbers."""
+        saved = deepcopy(state_dict["param_groups"])
+        if len(saved) != len(self.param_groups):
+            raise ValueError(f"state_dict: expected {len(self.param_groups)} parameter groups, got {len(saved)}")
+        numbers: dict[Any, torch.Tensor] = {}
+        for i, (new, group) in enumerate(zip(saved, self.param_groups, strict=True)):
+            if len(new["params"]) != len(group["params"]):
+                raise ValueError(
+                    f"state_dict: expected {len(group['params'])} parameters in group {i}, got {len(new['params'])}"
+                )
+            numbers.update(zip(new["params"], group["params"], strict=True))
+            for key, value in group.items():
+                if key in ("params", *_OWN) or (key not in new and key != "initial_lr"):
+                    new[key] = value
+            self._check_group(new)
+        state: defaultdict[Any, dict[str, Any]] = defaultdict(dict)
+        for key, value in state_dict["state"].items():
+            state[numbers.get(key, key)] = dict(value) if isinstance(value, Mapping) else value
+        return saved, state
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**super().__getstate__(), "_seed": self._seed}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self._attachment = None
+
+
+def _plain(value: Any, name: str) -> Any:
+    """A hyperparameter without tensors."""
+    if isinstance(value, torch.Tensor):
+        if value.numel() != 1:
+            raise ValueError(f"{name}: expected a tensor of one element, got one of shape {tuple(value.shape)}")
+        return value.item()
+    if isinstance(value, (tuple, list)):
+        return tuple(_plain(item, name) for item in value)
+    return value
+
+
+def _constructor(signature: inspect.Signature) -> Callable[..., None]:
+    def __init__(self: Optimizer, *args: Any, **kwargs: Any) -> None:  # noqa: N807
+        bound = signature.bind(self, *args, **kwargs)
+        bound.apply_defaults()
+        arguments = dict(bound.arguments)
+        del arguments["self"]
+        self._setup(arguments)
+
+    __init__.__signature__ = signature  # type: ignore[attr-defined]
+    return __init__
+
+
+def _documentation(name: str, native: type[optim.Optimizer], is_shared: bool) -> str:
+    text = inspect.cleandoc(native.__doc__ or "").partition("Example:")[0].rstrip()
+    like = f"The arguments are those of torch.optim.{name}. " if is_shared else ""
+    return f"""{text}
+
+{like}``state_dtype``, ``rounding`` and ``seed``: see :class:`Optimizer`.
+
+Example:
+    >>> import torch, petrain.torch
+    >>> p = torch.nn.Parameter(torch.tensor([1.0]))
+    >>> opt = petrain.torch.{name}([p], lr=0.01)
+    >>> p.square().sum().backward()
+    >>> opt.step(zero_grads=True)
+    >>> bool(p < 1)
+    True
+"""
