@@ -113,14 +113,19 @@ StepInfo Optimizer::step(GradAccumulator& accumulated, const StepOptions& option
   if (accumulated.count() == 0) throw std::invalid_argument("the accumulator is empty: add gradients first");
   StepOptions own = options;
   own.zero_grads = false;  // what is added next overwrites the sums
-  const StepInfo info = step_scaled(accumulated.sums(), 1 / accumulated.weight(), own);
+  const StepInfo info = step_scaled(accumulated.views_, 1 / accumulated.weight(), own, accumulated.dtype());
   accumulated.reset();
   return info;
 }
 
-StepInfo Optimizer::step_scaled(std::span<const ConstTensorView> grads, double scale, const StepOptions& options) {
+// sums_dtype: the gradients are those of an accumulator.
+StepInfo Optimizer::step_scaled(std::span<const ConstTensorView> grads, double scale, const StepOptions& options,
+                                std::optional<DType> sums_dtype) {
   scale /= options.grad_scale;
   Work work = prepare(grads, scale, options);
+  if (sums_dtype) {
+    for (Work::PerParam& own : work.params) own.args.grad_storage = sum_storage_of(*sums_dtype);
+  }
   const auto& kernels = active_kernels();
   const auto count = static_cast<std::int64_t>(chunks_.size());
   std::vector<double> squares(chunks_.size());
