@@ -40,12 +40,14 @@ def test_cpu_info():
         assert info["isa"] == os.environ["PETRAIN_ISA"]
 
 
+@pytest.mark.once
 def test_the_most_capable_set_is_the_default():
     code = "import petrain; print(petrain.cpu_info()['isa'])"
     best = petrain.cpu_info()["available"][-1]
     assert python(code, PETRAIN_ISA=None) == python(code, PETRAIN_ISA="") == best
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("isa", petrain.cpu_info()["available"])
 def test_every_set_can_be_forced_and_gives_the_same_bits(isa):
     code = TRAIN + "import zlib; print(petrain.cpu_info()['isa'], zlib.crc32(train()))"
@@ -53,6 +55,7 @@ def test_every_set_can_be_forced_and_gives_the_same_bits(isa):
     assert python(code, PETRAIN_ISA=isa) == python(code, PETRAIN_ISA=first).replace(first, isa)
 
 
+@pytest.mark.once
 def test_an_unknown_set_is_an_error_that_lists_those_of_the_machine():
     code = """
 import numpy as np, petrain
@@ -84,6 +87,7 @@ def test_set_num_threads(threads):
 needs_openmp = pytest.mark.skipif(not petrain.cpu_info()["openmp"], reason="built without OpenMP")
 
 
+@pytest.mark.once
 @needs_openmp
 def test_the_number_of_threads_at_start():
     code = "import petrain; print(petrain.get_num_threads())"
@@ -93,6 +97,7 @@ def test_the_number_of_threads_at_start():
     assert python(code, OMP_NUM_THREADS=None) == str(processors)
 
 
+@pytest.mark.once
 def test_results_do_not_depend_on_the_number_of_threads():
     code = TRAIN + "assert train(1) == train(2) == train(3) == train(5); print('same')"
     assert python(code) == "same"
@@ -120,12 +125,14 @@ assert train() == expected and petrain.get_num_threads() == 3
 )
 
 
+@pytest.mark.once
 @needs_openmp
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 def test_a_child_of_a_process_that_used_threads_uses_one():
     assert python(FORK.format(before=True)) == "True 1 1 True"
 
 
+@pytest.mark.once
 @needs_openmp
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 def test_a_child_of_a_process_that_used_no_threads_may_use_them():

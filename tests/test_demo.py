@@ -23,6 +23,8 @@ from petrain.demo.output import FILES, Output
 from petrain.demo.training import new_model
 from sklearn.metrics import f1_score, precision_score, recall_score
 
+pytestmark = pytest.mark.once
+
 SEED = 0
 EXTRAS = ("matplotlib", "rich", "sklearn", "typer")
 

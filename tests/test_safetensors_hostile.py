@@ -61,7 +61,7 @@ HOSTILE: dict[str, tuple[bytes, str]] = {
         'expected each key once, got "w" again',
     ),
     "same field twice": (lay('{"w":{"dtype":"U8","dtype":"U8"}}'), "expected each field once, got dtype again"),
-    "unknown dtype": (one("F16", offsets=(0, 2)), 'expected one of I64, F64, F32, I32, I8, U8, got "F16"'),
+    "unknown dtype": (one("F8_E4M3"), 'expected one of I64, F64, F32, I32, BF16, F16, I8, U8, got "F8_E4M3"'),
     "dtype in lower case": (one("u8"), 'tensor "w": dtype: expected one of'),
     "dtype is a number": (one(8), 'tensor "w": dtype: expected text, got 8'),
     "shape is text": (one(shape="1"), 'tensor "w": shape: expected an array of integers, got "1"'),

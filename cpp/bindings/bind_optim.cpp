@@ -74,6 +74,37 @@ void add_group(PyOptimizer& self, const py::tuple& given) {
   }
 }
 
+// Gradients are arrays or, by rows, pairs of int64 indices and an array. `rows` stays empty where there is no pair.
+std::vector<ArrayRef> borrow_gradients(const py::sequence& grads, Access access, std::vector<ArrayRef>& indices,
+                                       std::vector<Rows>& rows) {
+  bool by_rows = false;
+  for (const py::handle grad : grads) by_rows = by_rows || py::isinstance<py::tuple>(grad);
+  if (!by_rows) return borrow_all(grads, "gradient", access);
+  std::vector<ArrayRef> arrays;
+  for (const py::handle grad : grads) {
+    const std::string what = "gradient " + std::to_string(arrays.size());
+    if (!py::isinstance<py::tuple>(grad)) {
+      rows.emplace_back();
+      arrays.push_back(grad.is_none() ? ArrayRef{} : borrow(grad, what, access));
+      continue;
+    }
+    const auto pair = py::reinterpret_borrow<py::tuple>(grad);
+    if (pair.size() != 2)
+      throw std::invalid_argument(what + ": expected (indices, rows), got a tuple of " + std::to_string(pair.size()));
+    indices.push_back(borrow(pair[0], what + ": indices", Access::read));
+    const TensorView& view = indices.back().view;
+    if (view.dtype != DType::i64 || view.shape.size() != 1) {
+      throw std::invalid_argument(what + ": indices: expected int64 of shape (n,), got " + dtype_name(view.dtype) +
+                                  " of shape " + shape_text(view.shape));
+    }
+    static const std::int64_t none = 0;  // no rows at all are still rows
+    const std::int64_t* data = view.size() > 0 ? view.as<std::int64_t>() : &none;
+    rows.emplace_back(data, static_cast<std::size_t>(view.size()));
+    arrays.push_back(borrow(pair[1], what, access));
+  }
+  return arrays;
+}
+
 StepOptions options_from(std::optional<double> max_norm, double grad_scale, std::optional<double> max_value,
                          bool zero_grads, bool allow_missing) {
   StepOptions options{.grad_scale = grad_scale, .zero_grads = zero_grads, .allow_missing = allow_missing};
@@ -140,9 +171,12 @@ void register_optim(py::module_& module) {
           "step",
           [](PyOptimizer& self, const py::sequence& grads, std::optional<double> max_norm, double grad_scale,
              std::optional<double> max_value, bool zero_grads, bool allow_missing) {
-            const auto options = options_from(max_norm, grad_scale, max_value, zero_grads, allow_missing);
-            const auto arrays = borrow_all(grads, "gradient", zero_grads ? Access::write : Access::read);
+            auto options = options_from(max_norm, grad_scale, max_value, zero_grads, allow_missing);
+            std::vector<ArrayRef> indices;
+            std::vector<Rows> rows;
+            const auto arrays = borrow_gradients(grads, zero_grads ? Access::write : Access::read, indices, rows);
             const auto views = views_of(arrays);
+            options.rows = rows;
             const py::gil_scoped_release release;
             return self.core->step(views, options);
           },

@@ -11,8 +11,6 @@
 namespace petrain {
 namespace {
 
-constexpr std::int64_t kGroup = 64;  // 8-bit codes for each scale
-
 const std::byte* begin_of(const ConstTensorView& view) { return view.as<std::byte>(); }
 const std::byte* end_of(const ConstTensorView& view) {
   return begin_of(view) + static_cast<std::size_t>(view.size()) * dtype_size(view.dtype);
@@ -51,7 +49,7 @@ void Optimizer::add_group(ParamGroup given) {
   for (std::size_t i = first; i < params_.size(); ++i) {
     elements_ += params_[i].view.size();
     for_each_chunk(i, params_[i].view.size(), [&](std::size_t param, std::int64_t begin, std::int64_t size) {
-      chunks_.push_back({param, begin, size});
+      chunks_.push_back({param, begin, size, begin});
     });
   }
 }
@@ -75,7 +73,7 @@ Optimizer::Param Optimizer::make_param(TensorView view, std::size_t group) const
     const bool codes = dtype == DType::i8;
     if (codes && state.kind == kernels::StateKind::square) dtype = DType::u8;
     param.states.emplace_back(dtype, param.view.shape);
-    const std::int64_t groups_of_codes = codes ? (param.view.size() + kGroup - 1) / kGroup : 0;
+    const std::int64_t groups_of_codes = codes ? (param.view.size() + kCodesPerScale - 1) / kCodesPerScale : 0;
     param.scales.emplace_back(DType::f32, Shape{groups_of_codes});
   }
   if (rounding == Rounding::kahan) param.extra = Tensor(param.view.dtype, param.view.shape);

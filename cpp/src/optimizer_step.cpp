@@ -1,6 +1,8 @@
 // One step: the norm of the gradients, what it says, and the update, in one parallel region.
+#include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <numeric>
 
 #include "checks.hpp"
 #include "chunks.hpp"
@@ -25,6 +27,8 @@ struct Optimizer::Work {
   std::vector<PerParam> params;
   std::vector<CoefficientBytes> coefficients;
   bool layerwise = false;
+  std::vector<Tensor> added_up;  // gradients by rows in which a row came twice
+  std::vector<Chunk> by_rows;    // in the place of the optimizer's own chunks, where a gradient is given by rows
 };
 
 namespace {
@@ -41,12 +45,62 @@ void check_options(const StepOptions& options) {
   }
 }
 
+bool is_by_rows(const StepOptions& options, std::size_t param) {
+  return !options.rows.empty() && options.rows[param].data() != nullptr;
+}
+
+// Sorted, each once, with where each row's gradient begins in `values`: those of rows that come twice are added up in
+// float32 there, in the order in which they came.
+struct SortedRows {
+  std::vector<std::int64_t> rows, begins;
+  Tensor added_up;  // empty where no row comes twice: the gradients are taken as they are
+};
+
+SortedRows sort_rows(const ConstTensorView& grad, Rows rows, std::int64_t width) {
+  std::vector<std::int64_t> order(rows.size());
+  std::iota(order.begin(), order.end(), 0);
+  std::stable_sort(order.begin(), order.end(), [&](std::int64_t a, std::int64_t b) { return rows[a] < rows[b]; });
+  SortedRows sorted;
+  for (const std::int64_t k : order) {
+    if (!sorted.rows.empty() && sorted.rows.back() == rows[k]) continue;
+    sorted.rows.push_back(rows[k]);
+    sorted.begins.push_back(k * width);
+  }
+  if (sorted.rows.size() == rows.size()) return sorted;
+  sorted.added_up = Tensor(DType::f32, {static_cast<std::int64_t>(sorted.rows.size()), width});
+  std::int64_t target = -1;
+  for (std::size_t i = 0; i < order.size(); ++i) {
+    const bool first = i == 0 || rows[order[i]] != rows[order[i - 1]];
+    target += first;
+    sorted.begins[target] = target * width;
+    const std::byte* from = grad.as<std::byte>() + order[i] * width * static_cast<std::int64_t>(dtype_size(grad.dtype));
+    active_kernels().optim->accumulate({sorted.added_up.as<float>() + target * width, from, kernels::Storage::f32,
+                                        storage_of(grad.dtype), 0, width, 1.0f, first, 0});
+  }
+  return sorted;
+}
+
+// Throws unless the rows are rows of the parameter and the gradient has one for each.
+void check_rows(const ConstTensorView& param, const ConstTensorView& grad, Rows rows, const std::string& what) {
+  if (param.shape.empty()) throw std::invalid_argument(what + ": a parameter without dimensions has no rows");
+  Shape expected = param.shape;
+  expected[0] = static_cast<std::int64_t>(rows.size());
+  require_float(grad, expected, what);
+  for (std::size_t k = 0; k < rows.size(); ++k) {
+    if (rows[k] < 0 || rows[k] >= param.shape[0]) {
+      throw std::out_of_range(what + ": row " + std::to_string(k) + ": expected 0 to " +
+                              std::to_string(param.shape[0] - 1) + ", got " + std::to_string(rows[k]));
+    }
+  }
+}
+
 }  // namespace
 
 Optimizer::Work Optimizer::prepare(std::span<const ConstTensorView> grads, double scale,
                                    const StepOptions& options) const {
   check_options(options);
   require_count(grads.size(), params_.size(), "gradients");
+  if (!options.rows.empty()) require_count(options.rows.size(), params_.size(), "lists of rows");
   Work work;
   work.params.resize(params_.size());
   work.coefficients.reserve(params_.size());
@@ -61,7 +115,10 @@ Optimizer::Work Optimizer::prepare(std::span<const ConstTensorView> grads, doubl
       own.present = false;
       continue;
     }
-    if (!is_float(grad.dtype) || grad.shape != param.view.shape) {
+    const bool by_rows = is_by_rows(options, i);
+    if (by_rows) {
+      check_rows(param.view, grad, options.rows[i], "gradient " + std::to_string(i));
+    } else if (!is_float(grad.dtype) || grad.shape != param.view.shape) {
       require_float(grad, param.view.shape, "gradient " + std::to_string(i));
     }
     check_apart(grad, i);
@@ -101,8 +158,38 @@ Optimizer::Work Optimizer::prepare(std::span<const ConstTensorView> grads, doubl
     if (group.rounding == Rounding::stochastic || group.state_dtype) {
       args.key = static_cast<std::uint32_t>(random_bits(seed_, i, static_cast<std::uint64_t>(param.steps)));
     }
+    if (by_rows) add_rows(work, i, grad, options.rows[i]);
+  }
+  if (options.rows.empty()) return work;
+  for (const Chunk& chunk : chunks_) {
+    if (!is_by_rows(options, chunk.param)) work.by_rows.push_back(chunk);
   }
   return work;
+}
+
+// One chunk for each row.
+void Optimizer::add_rows(Work& work, std::size_t index, const ConstTensorView& grad, Rows rows) const {
+  const Param& param = params_[index];
+  const std::string what = "gradient " + std::to_string(index);
+  const std::int64_t width = param.view.shape[0] == 0 ? 0 : param.view.size() / param.view.shape[0];
+  if (rule_list()[work.params[index].rule].trust != nullptr) {
+    throw std::invalid_argument(what + ": a rule that follows the norm of the tensor needs the whole gradient");
+  }
+  for (const Tensor& state : param.states) {
+    if (dtype_size(state.dtype()) == 1 && width % kCodesPerScale != 0) {
+      throw std::invalid_argument(what + ": rows with states in 8-bit codes need a multiple of " +
+                                  std::to_string(kCodesPerScale) + " elements, got " + std::to_string(width));
+    }
+  }
+  SortedRows sorted = sort_rows(grad, rows, width);
+  if (!sorted.added_up.empty()) {
+    work.params[index].args.grad = sorted.added_up.as<float>();
+    work.params[index].args.grad_storage = kernels::Storage::f32;
+    work.added_up.push_back(std::move(sorted.added_up));  // its memory stays where it is
+  }
+  for (std::size_t k = 0; k < sorted.rows.size() && width > 0; ++k) {
+    work.by_rows.push_back({index, sorted.rows[k] * width, width, sorted.begins[k]});
+  }
 }
 
 StepInfo Optimizer::step(std::span<const ConstTensorView> grads, const StepOptions& options) {
@@ -111,6 +198,7 @@ StepInfo Optimizer::step(std::span<const ConstTensorView> grads, const StepOptio
 
 StepInfo Optimizer::step(GradAccumulator& accumulated, const StepOptions& options) {
   if (accumulated.count() == 0) throw std::invalid_argument("the accumulator is empty: add gradients first");
+  if (!options.rows.empty()) throw std::invalid_argument("expected no rows with an accumulator");
   StepOptions own = options;
   own.zero_grads = false;  // what is added next overwrites the sums
   const StepInfo info = step_scaled(accumulated.views_, 1 / accumulated.weight(), own, accumulated.dtype());
@@ -127,9 +215,10 @@ StepInfo Optimizer::step_scaled(std::span<const ConstTensorView> grads, double s
     for (Work::PerParam& own : work.params) own.args.grad_storage = sum_storage_of(*sums_dtype);
   }
   const auto& kernels = active_kernels();
-  const auto count = static_cast<std::int64_t>(chunks_.size());
-  std::vector<double> squares(chunks_.size());
-  std::vector<kernels::LayerSums> sums(work.layerwise ? chunks_.size() : 0);
+  const std::vector<Chunk>& chunks = options.rows.empty() ? chunks_ : work.by_rows;
+  const auto count = static_cast<std::int64_t>(chunks.size());
+  std::vector<double> squares(chunks.size());
+  std::vector<kernels::LayerSums> sums(work.layerwise ? chunks.size() : 0);
   StepInfo info;
   double clip = 1;
 
@@ -137,6 +226,7 @@ StepInfo Optimizer::step_scaled(std::span<const ConstTensorView> grads, double s
     kernels::StepArgs args = work.params[chunk.param].args;
     args.begin = chunk.begin;
     args.size = chunk.size;
+    args.grad_begin = chunk.grad_begin;
     args.grad_scale *= clip;
     return args;
   };
@@ -146,10 +236,10 @@ StepInfo Optimizer::step_scaled(std::span<const ConstTensorView> grads, double s
     if (info.grad_norm > options.max_norm) clip = std::min(options.max_norm / (info.grad_norm + 1e-6), 1.0);
   };
   const auto set_trust = [&] {
-    for (std::size_t i = 0, first = 0; first < chunks_.size(); first = i) {
-      const std::size_t param = chunks_[first].param;
+    for (std::size_t i = 0, first = 0; first < chunks.size(); first = i) {
+      const std::size_t param = chunks[first].param;
       std::vector<double> of_param, of_direction;
-      for (i = first; i < chunks_.size() && chunks_[i].param == param; ++i) {
+      for (i = first; i < chunks.size() && chunks[i].param == param; ++i) {
         of_param.push_back(sums[i].param);
         of_direction.push_back(sums[i].direction);
       }
@@ -165,12 +255,12 @@ StepInfo Optimizer::step_scaled(std::span<const ConstTensorView> grads, double s
     const ChunkRange mine = team.share(count);
     const auto for_my_chunks = [&](auto&& body) {
       for (std::int64_t i = mine.begin; i < mine.end; ++i) {
-        const Chunk& chunk = chunks_[i];
+        const Chunk& chunk = chunks[i];
         if (work.params[chunk.param].present) body(i, chunk, work.params[chunk.param]);
       }
     };
     for_my_chunks([&](std::int64_t i, const Chunk& chunk, const Work::PerParam& own) {
-      squares[i] = kernels.reduce->sum_of_squares(own.args.grad, own.args.grad_storage, chunk.begin, chunk.size);
+      squares[i] = kernels.reduce->sum_of_squares(own.args.grad, own.args.grad_storage, chunk.grad_begin, chunk.size);
     });
     team.barrier();
     if (team.rank == 0) judge();
@@ -188,7 +278,7 @@ StepInfo Optimizer::step_scaled(std::span<const ConstTensorView> grads, double s
     }
     for_my_chunks([&](std::int64_t, const Chunk& chunk, const Work::PerParam& own) {
       if (!info.skipped) kernels.optim->step[own.rule][own.precision](args_of(chunk));
-      if (options.zero_grads) {
+      if (options.zero_grads && !is_by_rows(options, chunk.param)) {
         const std::size_t element = dtype_size(grads[chunk.param].dtype);
         auto* grad = static_cast<std::byte*>(const_cast<void*>(own.args.grad));
         std::memset(grad + static_cast<std::size_t>(chunk.begin) * element, 0,
@@ -196,6 +286,12 @@ StepInfo Optimizer::step_scaled(std::span<const ConstTensorView> grads, double s
       }
     });
   });
+  for (std::size_t i = 0; options.zero_grads && i < grads.size(); ++i) {
+    if (is_by_rows(options, i) && grads[i].size() > 0) {
+      std::memset(const_cast<void*>(grads[i].data), 0,
+                  static_cast<std::size_t>(grads[i].size()) * dtype_size(grads[i].dtype));
+    }
+  }
   if (info.skipped) return info;
   for (std::size_t i = 0; i < params_.size(); ++i) {
     if (!work.params[i].present) continue;

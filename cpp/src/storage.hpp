@@ -9,6 +9,8 @@
 
 namespace petrain {
 
+constexpr std::int64_t kCodesPerScale = 64;  // kGroup of kernels/codes.hpp
+
 inline bool is_float(DType dtype) {
   return dtype == DType::f32 || dtype == DType::f64 || dtype == DType::f16 || dtype == DType::bf16;
 }

@@ -21,10 +21,11 @@ def load_tensors(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], d
     was found to agree with itself and with the size of the file.
 
     Args:
-        path: a file whose tensors are of dtype F32, F64, I8, U8, I32 or I64.
+        path: a file whose tensors are of dtype F32, F64, F16, BF16, I8, U8, I32 or I64.
 
     Returns:
-        New arrays (float32, float64, int8, uint8, int32, int64) in the order of their names, and the metadata, empty
+        New arrays (float32, float64, float16, bfloat16, int8, uint8, int32, int64;
+        bfloat16 as uint16 where ml_dtypes is not installed) in the order of their names, and the metadata, empty
         where the file has none.
 
     Raises:
@@ -56,7 +57,8 @@ def save_tensors(
 
     Args:
         path: where to.
-        tensors: arrays of any shape by name: float32, float64, int8, uint8, int32 or int64, C-contiguous; NumPy arrays
+        tensors: arrays of any shape by name: float32, float64, float16, bfloat16, int8, uint8, int32 or int64,
+            C-contiguous; NumPy arrays
             or CPU tensors.
         metadata: text by name.
 

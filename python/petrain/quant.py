@@ -75,7 +75,7 @@ class QuantTensor:
     @property
     def shape(self) -> tuple[int, ...]:
         """The shape of ``values``."""
-        return self.values.shape
+        return tuple(self.values.shape)
 
     @property
     def nbytes(self) -> int:

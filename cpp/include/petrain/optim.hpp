@@ -47,12 +47,19 @@ struct ParamGroup {
   Rounding rounding = Rounding::nearest;
 };
 
+// Which rows of a parameter a gradient belongs to, where it is given by rows, as that of an embedding is: the gradient
+// of a parameter (N, …) is then (n, …), its k-th row that of row rows[k]. Rows that come twice are added up. Without
+// data, the gradient is whole.
+using Rows = std::span<const std::int64_t>;
+
 struct StepOptions {
   double grad_scale = 1;                                       // what the gradients were multiplied with before
   double max_norm = std::numeric_limits<double>::infinity();   // global gradient norm to clip to
   double max_value = std::numeric_limits<double>::infinity();  // then, greatest magnitude of an entry
   bool zero_grads = false;                                     // set the gradients to zero afterwards
-  bool allow_missing = false;                                  // a gradient without data leaves its parameter be
+  // One for each gradient, or none; other rows of a parameter are left as they are, their states too.
+  std::span<const Rows> rows = {};
+  bool allow_missing = false;  // a gradient without data leaves its parameter be
 };
 
 struct StepInfo {
@@ -138,6 +145,7 @@ class Optimizer {
   struct Chunk {
     std::size_t param;
     std::int64_t begin, size;
+    std::int64_t grad_begin;  // where the chunk's gradient begins: elsewhere where it is given by rows
   };
   struct Work;
 
@@ -145,6 +153,7 @@ class Optimizer {
   void sort_by_address();
   void check_apart(const ConstTensorView& grad, std::size_t index) const;
   Work prepare(std::span<const ConstTensorView> grads, double scale, const StepOptions& options) const;
+  void add_rows(Work& work, std::size_t index, const ConstTensorView& grad, Rows rows) const;
   StepInfo step_scaled(std::span<const ConstTensorView> grads, double scale, const StepOptions& options,
                        std::optional<DType> sums = std::nullopt);
   std::size_t hyper_index(std::size_t group, const std::string& name) const;

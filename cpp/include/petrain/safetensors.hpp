@@ -17,7 +17,7 @@ namespace petrain {
 
 struct SafetensorsFile {
   std::map<std::string, std::string> metadata;
-  std::map<std::string, Tensor> tensors;  // of dtype F32, F64, I8, U8, I32 or I64; other files are refused
+  std::map<std::string, Tensor> tensors;  // of dtype F32, F64, F16, BF16, I8, U8, I32 or I64
 };
 
 // The file is hostile until checked: the memory of the tensors is taken only after the whole header was found to

@@ -147,7 +147,9 @@ class Optimizer:
 
         Args:
             grads: arrays with the parameters' shapes, of any float dtype: a list in their order, a dict by their
-                names, or a GradAccumulator, of which the mean is taken and which is empty afterwards.
+                names, or a GradAccumulator, of which the mean is taken and which is empty afterwards. The gradient of
+                some rows of a parameter (N, …) alone, as of an embedding, is a pair (indices, rows): int64 (n,) and
+                (n, …). Only those rows, and their states, are touched; rows that come twice are added up.
             grad_scale: what the loss was multiplied with, as in mixed-precision training; the gradients are divided
                 by it.
             max_norm: clip the global L2 norm of the unscaled gradients to this, as torch.nn.utils.clip_grad_norm_

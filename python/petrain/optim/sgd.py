@@ -60,8 +60,7 @@ class SGD(Optimizer):
             )
         if hypers["momentum"] != 0:
             return "sgd_momentum", hypers
-        return "sgd", {key: value for key, value in hypers.items() if key not in ("momentum", "dampening",
-            "nesterov")}
+        return "sgd", {key: value for key, value in hypers.items() if key not in ("momentum", "dampening", "nesterov")}
 
 
 class Momentum(Optimizer):
