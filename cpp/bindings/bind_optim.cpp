@@ -24,11 +24,14 @@ Value named(const std::string& what, const std::string& name,
   throw std::invalid_argument(what + ": expected one of " + names + ", got \"" + name + "\"");
 }
 
+DType low_dtype(const std::string& what, const std::string& name) {
+  return named<DType>(what, name, {{"float32", DType::f32}, {"bfloat16", DType::bf16}, {"int8", DType::i8}});
+}
+
 ParamGroup group_from(const py::tuple& given, PyOptimizer& optimizer) {
   ParamGroup group{given[0].cast<std::string>(), given[1].cast<std::map<std::string, double>>()};
   if (given.size() > 3 && !given[3].is_none()) {
-    group.state_dtype = named<DType>("state_dtype", given[3].cast<std::string>(),
-                                     {{"float32", DType::f32}, {"bfloat16", DType::bf16}, {"int8", DType::i8}});
+    group.state_dtype = low_dtype("state_dtype", given[3].cast<std::string>());
   }
   if (given.size() > 4) {
     group.rounding = named<Rounding>("rounding", given[4].cast<std::string>(),
@@ -138,7 +141,10 @@ void register_optim(py::module_& module) {
       });
 
   py::class_<GradAccumulator>(module, "GradAccumulator")
-      .def(py::init<std::vector<Shape>>(), py::arg("shapes"))
+      .def(py::init([](std::vector<Shape> shapes, const std::string& dtype) {
+             return std::make_unique<GradAccumulator>(std::move(shapes), low_dtype("dtype", dtype));
+           }),
+           py::arg("shapes"), py::arg("dtype") = "float32")
       .def(
           "add",
           [](GradAccumulator& self, const py::sequence& grads, double weight) {
@@ -155,6 +161,7 @@ void register_optim(py::module_& module) {
              for (Tensor& tensor : self.mean()) result.append(as_numpy(std::move(tensor)));
              return result;
            })
+      .def_property_readonly("nbytes", &GradAccumulator::nbytes)
       .def_property_readonly("count", &GradAccumulator::count)
       .def_property_readonly("weight", &GradAccumulator::weight);
 

@@ -3,12 +3,14 @@
 
 #include "convert.hpp"
 #include "storage.hpp"
+#include "sums.hpp"
 
 namespace petrain::kernels {
 namespace {
 
 constexpr std::ptrdiff_t kBlock = 256;  // a multiple of every group; five arrays of it stay in the first-level cache
 
+// Of sums, begin is a multiple of 64.
 template <class T>
 __attribute__((noinline)) void load(const void* from, Storage storage, std::ptrdiff_t begin, T* to,
                                     std::ptrdiff_t size) {
@@ -18,6 +20,10 @@ __attribute__((noinline)) void load(const void* from, Storage storage, std::ptrd
   } else if (storage == Storage::f64) {
     const auto* x = static_cast<const double*>(from) + begin;
     for (std::ptrdiff_t i = 0; i < size; ++i) to[i] = static_cast<T>(x[i]);
+  } else if (storage == Storage::sum_bf16) {
+    load_sums(static_cast<const SumBf16*>(from), begin, to, size);
+  } else if (storage == Storage::sum_code8) {
+    load_sums(static_cast<const SumCode8*>(from), begin, to, size);
   } else {
     const auto* x = static_cast<const std::uint16_t*>(from) + begin;
     if (storage == Storage::bf16) {

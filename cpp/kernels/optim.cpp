@@ -164,18 +164,42 @@ void add_weighted(float* __restrict sum, const float* __restrict grad, float wei
   }
 }
 
-void accumulate(const AccumulateArgs& args) {
-  float* sum = args.sum + args.begin;
-  if (args.grad_storage == Storage::f32) {
-    add_weighted(sum, static_cast<const float*>(args.grad) + args.begin, args.weight, args.size, args.first);
-    return;
-  }
+// body(begin, gradients, size) with at most kBlock of them at a time, in float32.
+template <class Body>
+void for_gradients(const AccumulateArgs& args, Body body) {
   alignas(64) float block[kBlock];
-  for (std::ptrdiff_t done = 0; done < args.size; done += kBlock) {
-    const std::ptrdiff_t count = args.size - done < kBlock ? args.size - done : kBlock;
-    load(args.grad, args.grad_storage, args.begin + done, block, count);
-    add_weighted(sum + done, block, args.weight, count, args.first);
+  for (std::ptrdiff_t begin = args.begin, end = begin + args.size; begin < end; begin += kBlock) {
+    const std::ptrdiff_t count = end - begin < kBlock ? end - begin : kBlock;
+    load(args.grad, args.grad_storage, begin, block, count);
+    body(begin, block, count);
   }
+}
+
+template <class Group>
+void accumulate_groups(const AccumulateArgs& args) {
+  alignas(64) float grad[kGroup], sum[kGroup];
+  for_gradients(args, [&](std::ptrdiff_t begin, const float* block, std::ptrdiff_t size) {
+    for_each_group(begin, size, [&](std::ptrdiff_t first, std::ptrdiff_t count, std::ptrdiff_t group) {
+      Group& own = static_cast<Group*>(args.sum)[group];
+      for (std::ptrdiff_t i = 0; i < kGroup; ++i) grad[i] = i < count ? block[first + i] : 0.0f;
+      if (!args.first) load_sum(own, sum);
+      add_weighted(sum, grad, args.weight, kGroup, args.first);
+      store_sum(own, sum, args.key, static_cast<std::uint32_t>(begin + first));
+    });
+  });
+}
+
+void accumulate(const AccumulateArgs& args) {
+  if (args.sum_storage == Storage::sum_bf16) return accumulate_groups<SumBf16>(args);
+  if (args.sum_storage == Storage::sum_code8) return accumulate_groups<SumCode8>(args);
+  auto* sum = static_cast<float*>(args.sum);
+  if (args.grad_storage == Storage::f32) {
+    const auto* grad = static_cast<const float*>(args.grad);
+    return add_weighted(sum + args.begin, grad + args.begin, args.weight, args.size, args.first);
+  }
+  for_gradients(args, [&](std::ptrdiff_t begin, const float* block, std::ptrdiff_t size) {
+    add_weighted(sum + begin, block, args.weight, size, args.first);
+  });
 }
 
 }  // namespace

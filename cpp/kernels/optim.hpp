@@ -48,12 +48,13 @@ struct LayerSums {
 };
 
 struct AccumulateArgs {
-  float* sum;        // from its first element
-  const void* grad;  // from its first element
-  Storage grad_storage;
-  std::ptrdiff_t begin, size;
+  void* sum;                          // from its first element
+  const void* grad;                   // from its first element
+  Storage sum_storage, grad_storage;  // of sums: f32, sum_bf16 or sum_code8
+  std::ptrdiff_t begin, size;         // begin is a multiple of 64
   float weight;
-  bool first;  // sum = weight grad instead of sum += weight grad
+  bool first;         // sum = weight grad instead of sum += weight grad
+  std::uint32_t key;  // of the random numbers of this micro-batch and tensor
 };
 
 struct OptimTable {

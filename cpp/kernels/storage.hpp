@@ -5,6 +5,16 @@
 
 namespace petrain::kernels {
 
-enum class Storage : std::uint8_t { f32, f64, f16, bf16, code8 };
+enum class Storage : std::uint8_t { f32, f64, f16, bf16, code8, sum_bf16, sum_code8 };
+
+// Sums of gradients, 64 of them; sums.hpp says what the bits are.
+struct SumBf16 {
+  std::uint16_t sum[64];
+  std::uint8_t rest[64], last[16];
+};
+struct SumCode8 {
+  float scale;
+  std::uint8_t sum[64], rest[64];
+};
 
 }  // namespace petrain::kernels

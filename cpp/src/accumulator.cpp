@@ -4,23 +4,37 @@
 #include "chunks.hpp"
 #include "isa.hpp"
 #include "petrain/optim.hpp"
+#include "random.hpp"
 #include "storage.hpp"
 #include "threads.hpp"
 
 namespace petrain {
-
-GradAccumulator::GradAccumulator(std::vector<Shape> shapes) {
-  sums_.reserve(shapes.size());
-  for (Shape& shape : shapes) sums_.emplace_back(DType::f32, std::move(shape));
-  for (const Tensor& sum : sums_) views_.push_back(sum.view());
-}
 
 namespace {
 
 // Both a weight and 1 / Σ weights are then far from what float32 cannot hold.
 constexpr double kSmallestWeight = 1e-30, kLargestWeight = 1e30;
 
+Tensor sum_memory(const Shape& shape, DType dtype) {
+  if (dtype == DType::f32) return Tensor(dtype, shape);
+  const std::size_t group = dtype == DType::bf16 ? sizeof(kernels::SumBf16) : sizeof(kernels::SumCode8);
+  const std::int64_t groups = (element_count(shape) + 63) / 64;
+  return Tensor(DType::u8, {groups * static_cast<std::int64_t>(group)});
+}
+
 }  // namespace
+
+GradAccumulator::GradAccumulator(std::vector<Shape> shapes, DType dtype) : dtype_(dtype) {
+  if (dtype != DType::f32 && dtype != DType::bf16 && dtype != DType::i8) {
+    throw std::invalid_argument(std::string("dtype: expected float32, bfloat16 or int8, got ") + dtype_name(dtype));
+  }
+  sums_.reserve(shapes.size());
+  for (Shape& shape : shapes) {
+    sums_.push_back(sum_memory(shape, dtype));
+    // Sums of fewer bits have at least two bytes for each element, which is all that is known from here on.
+    views_.push_back({sums_.back().view().data, dtype == DType::f32 ? dtype : DType::bf16, std::move(shape)});
+  }
+}
 
 bool GradAccumulator::add(std::span<const ConstTensorView> grads, double weight) {
   if (!(weight >= kSmallestWeight && weight <= kLargestWeight)) {
@@ -34,12 +48,12 @@ bool GradAccumulator::add(std::span<const ConstTensorView> grads, double weight)
   std::vector<Chunk> chunks;
   std::int64_t elements = 0;
   for (std::size_t i = 0; i < grads.size(); ++i) {
-    if (grads[i].data == nullptr && sums_[i].size() > 0) {
+    if (grads[i].data == nullptr && views_[i].size() > 0) {
       throw std::invalid_argument("gradient " + std::to_string(i) + ": the parameter has no gradient");
     }
-    require_float(grads[i], sums_[i].shape(), "gradient " + std::to_string(i));
-    elements += sums_[i].size();
-    for_each_chunk(i, sums_[i].size(), [&](std::size_t array, std::int64_t begin, std::int64_t size) {
+    require_float(grads[i], views_[i].shape, "gradient " + std::to_string(i));
+    elements += views_[i].size();
+    for_each_chunk(i, views_[i].size(), [&](std::size_t array, std::int64_t begin, std::int64_t size) {
       chunks.push_back({array, begin, size});
     });
   }
@@ -61,8 +75,10 @@ bool GradAccumulator::add(std::span<const ConstTensorView> grads, double weight)
     for (std::int64_t i = mine.begin; i < mine.end; ++i) {
       const Chunk& chunk = chunks[i];
       const ConstTensorView& grad = grads[chunk.array];
-      kernels.optim->accumulate({sums_[chunk.array].as<float>(), grad.data, storage_of(grad.dtype), chunk.begin,
-                                 chunk.size, static_cast<float>(weight), count_ == 0});
+      const auto key = random_bits(0, chunk.array, static_cast<std::uint64_t>(count_));
+      kernels.optim->accumulate({sums_[chunk.array].as<std::byte>(), grad.data, sum_storage_of(dtype_),
+                                 storage_of(grad.dtype), chunk.begin, chunk.size, static_cast<float>(weight),
+                                 count_ == 0, static_cast<std::uint32_t>(key)});
     }
   });
   if (!finite) return false;
@@ -76,14 +92,20 @@ void GradAccumulator::reset() {
   weight_ = 0;
 }
 
+std::size_t GradAccumulator::nbytes() const {
+  std::size_t bytes = 0;
+  for (const Tensor& sum : sums_) bytes += sum.nbytes();
+  return bytes;
+}
+
 std::vector<Tensor> GradAccumulator::mean() const {
   if (count_ == 0) throw std::invalid_argument("the accumulator is empty: add gradients first");
   std::vector<Tensor> means;
-  for (const Tensor& sum : sums_) {
-    means.push_back(sum.clone());
-    float* values = means.back().as<float>();
-    const auto scale = static_cast<float>(1 / weight_);
-    for (std::int64_t i = 0; i < sum.size(); ++i) values[i] *= scale;
+  for (const ConstTensorView& sum : views_) {
+    means.push_back(Tensor(DType::f32, sum.shape));
+    active_kernels().optim->accumulate({means.back().as<float>(), sum.data, kernels::Storage::f32,
+                                        sum_storage_of(dtype_), 0, sum.size(), static_cast<float>(1 / weight_), true,
+                                        0});
   }
   return means;
 }

@@ -60,8 +60,8 @@ SortedRows sort_rows(const ConstTensorView& grad, Rows rows, std::int64_t width)
     target += first;
     sorted.begins[target] = target * width;
     const std::byte* from = grad.as<std::byte>() + order[i] * width * static_cast<std::int64_t>(dtype_size(grad.dtype));
-    active_kernels().optim->accumulate(
-        {sorted.added_up.as<float>() + target * width, from, storage_of(grad.dtype), 0, width, 1.0f, first});
+    active_kernels().optim->accumulate({sorted.added_up.as<float>() + target * width, from, kernels::Storage::f32,
+                                        storage_of(grad.dtype), 0, width, 1.0f, first, 0});
   }
   return sorted;
 }
@@ -187,16 +187,22 @@ StepInfo Optimizer::step(std::span<const ConstTensorView> grads, const StepOptio
 
 StepInfo Optimizer::step(GradAccumulator& accumulated, const StepOptions& options) {
   if (accumulated.count() == 0) throw std::invalid_argument("the accumulator is empty: add gradients first");
+  if (!options.rows.empty()) throw std::invalid_argument("expected no rows with an accumulator");
   StepOptions own = options;
   own.zero_grads = false;  // what is added next overwrites the sums
-  const StepInfo info = step_scaled(accumulated.sums(), 1 / accumulated.weight(), own);
+  const StepInfo info = step_scaled(accumulated.views_, 1 / accumulated.weight(), own, accumulated.dtype());
   accumulated.reset();
   return info;
 }
 
-StepInfo Optimizer::step_scaled(std::span<const ConstTensorView> grads, double scale, const StepOptions& options) {
+// sums_dtype: the gradients are those of an accumulator.
+StepInfo Optimizer::step_scaled(std::span<const ConstTensorView> grads, double scale, const StepOptions& options,
+                                std::optional<DType> sums_dtype) {
   scale /= options.grad_scale;
   Work work = prepare(grads, scale, options);
+  if (sums_dtype) {
+    for (Work::PerParam& own : work.params) own.args.grad_storage = sum_storage_of(*sums_dtype);
+  }
   const auto& kernels = active_kernels();
   const std::vector<Chunk>& chunks = options.rows.empty() ? chunks_ : work.by_rows;
   const auto count = static_cast<std::int64_t>(chunks.size());

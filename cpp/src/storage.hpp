@@ -45,6 +45,12 @@ inline std::int64_t storage_size(kernels::Storage storage) {
   }
 }
 
+// Of the sums of an accumulator: f32, bf16 or i8.
+inline kernels::Storage sum_storage_of(DType dtype) {
+  if (dtype == DType::f32) return kernels::Storage::f32;
+  return dtype == DType::bf16 ? kernels::Storage::sum_bf16 : kernels::Storage::sum_code8;
+}
+
 inline void require_float(const ConstTensorView& array, const std::string& what) {
   if (!is_float(array.dtype)) {
     throw std::invalid_argument(what + ": expected dtype float32, float64, float16 or bfloat16, got " +

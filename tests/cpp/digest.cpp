@@ -182,22 +182,25 @@ void storage(const Emit& emit) {
 }
 
 void accumulation(const Emit& emit) {
-  Random random(2);
-  Arrays params = arrays(random, 1);
-  std::vector<Shape> shapes;
-  for (const auto& param : params) shapes.push_back({static_cast<std::int64_t>(param.size())});
-  GradAccumulator accumulator(shapes);
-  Optimizer optimizer({{"sgd", {{"lr", 0.3}}, views<TensorView>(params)}});
-  for (const double weight : {32.0, 7.0, 0.125}) {
-    Arrays grads = arrays(random, 0.1f);
-    accumulator.add(views<ConstTensorView>(grads), weight);
+  for (const auto& [name, dtype] :
+       {std::pair{"accumulate", DType::f32}, {"accumulate bfloat16", DType::bf16}, {"accumulate int8", DType::i8}}) {
+    Random random(2);
+    Arrays params = arrays(random, 1);
+    std::vector<Shape> shapes;
+    for (const auto& param : params) shapes.push_back({static_cast<std::int64_t>(param.size())});
+    GradAccumulator accumulator(shapes, dtype);
+    Optimizer optimizer({{"sgd", {{"lr", 0.3}}, views<TensorView>(params)}});
+    for (const double weight : {32.0, 7.0, 0.125}) {
+      Arrays grads = arrays(random, 0.1f);
+      accumulator.add(views<ConstTensorView>(grads), weight);
+    }
+    Digest mean, step;
+    for (const Tensor& tensor : accumulator.mean()) mean.add(tensor.view());
+    emit(std::string(name) + "/mean", mean);
+    step.add(optimizer.step(accumulator, {.max_norm = 0.3}).grad_norm);
+    for (const auto& param : params) step.add(param);
+    emit(std::string(name) + "/step", step);
   }
-  Digest mean, step;
-  for (const Tensor& tensor : accumulator.mean()) mean.add(tensor.view());
-  emit("accumulate/mean", mean);
-  step.add(optimizer.step(accumulator, {.max_norm = 0.3}).grad_norm);
-  for (const auto& param : params) step.add(param);
-  emit("accumulate/step", step);
 }
 
 void quantization(const Emit& emit) {
