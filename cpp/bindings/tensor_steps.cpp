@@ -56,8 +56,14 @@ TensorSteps::TensorSteps(py::object optimizer, const py::list& param_lists, cons
   for (const py::handle given : members) {
     const auto [param, target, names] = given.cast<std::tuple<py::object, py::object, py::tuple>>();
     const Look look = look_at_param_(param), target_look = look_at_param_(target);
-    Member member{param.ptr(), nullptr, {}, look.tensor.dtype, look.data(), shape_of(look.tensor),
-                  strides_of(look.tensor), strides_of(target_look.tensor)};
+    Member member{param.ptr(),
+                  nullptr,
+                  {},
+                  look.tensor.dtype,
+                  look.data(),
+                  shape_of(look.tensor),
+                  strides_of(look.tensor),
+                  strides_of(target_look.tensor)};
     if (!names.empty()) {
       const py::dict own = state[param].cast<py::dict>();
       member.state = own.ptr();

@@ -26,8 +26,8 @@ class TensorSteps {
               const py::array_t<float>& steps, const py::array_t<double>& memory, py::object touch);
 
   // StepInfo; or a list of the members whose gradient cannot be read in place, and that `copies` has none for; or None
-  // where the tensors are no longer those that this was made for. In the last two cases nothing was done. A copy, by the
-  // number of the member, is a tensor laid out as the one that is updated, or a pair of row numbers and rows.
+  // where the tensors are no longer those that this was made for. In the last two cases nothing was done. A copy, by
+  // the number of the member, is a tensor laid out as the one that is updated, or a pair of row numbers and rows.
   py::object step(const py::list& param_lists, const py::dict& state, const py::dict& copies,
                   const StepOptions& options);
 

@@ -5,6 +5,7 @@ The compiled core of petrain. Use the modules of the package petrain instead.
 from __future__ import annotations
 import collections.abc
 import numpy
+import numpy.typing
 import os
 import typing
 
@@ -21,7 +22,9 @@ __all__: list[str] = [
     "ReLU",
     "Sequential",
     "StepInfo",
+    "TensorSteps",
     "Weight",
+    "check_hypers",
     "cpu_info",
     "cross_entropy",
     "factorize",
@@ -50,6 +53,7 @@ class StepInfo:
     """
     What a step found and did.
     """
+    def __init__(self, grad_norm: typing.SupportsFloat | typing.SupportsIndex = 0.0, skipped: bool = False) -> None: ...
     def __repr__(self) -> str: ...
     @property
     def grad_norm(self) -> float:
@@ -64,13 +68,17 @@ class StepInfo:
 
 class GradAccumulator:
     def __init__(
-        self, shapes: collections.abc.Sequence[collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex]]
+        self,
+        shapes: collections.abc.Sequence[collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex]],
+        dtype: str = "float32",
     ) -> None: ...
     def add(self, grads: collections.abc.Sequence, weight: typing.SupportsFloat | typing.SupportsIndex) -> bool: ...
     def mean(self) -> list: ...
     def reset(self) -> None: ...
     @property
     def count(self) -> int: ...
+    @property
+    def nbytes(self) -> int: ...
     @property
     def weight(self) -> float: ...
 
@@ -128,6 +136,28 @@ class Optimizer:
     def steps(self, param: typing.SupportsInt | typing.SupportsIndex) -> int: ...
     @property
     def state_bytes(self) -> int: ...
+
+class TensorSteps:
+    def __init__(
+        self,
+        optimizer: typing.Any,
+        param_lists: list,
+        state: dict,
+        members: list,
+        steps: numpy.typing.NDArray[numpy.float32],
+        memory: numpy.typing.NDArray[numpy.float64],
+        touch: typing.Any,
+    ) -> None: ...
+    def step(
+        self,
+        param_lists: list,
+        state: dict,
+        copies: dict,
+        max_norm: typing.SupportsFloat | typing.SupportsIndex | None,
+        grad_scale: typing.SupportsFloat | typing.SupportsIndex,
+        max_value: typing.SupportsFloat | typing.SupportsIndex | None,
+        zero_grads: bool,
+    ) -> typing.Any: ...
 
 class QuantTensor:
     def __init__(
@@ -302,6 +332,11 @@ class Sequential:
         """
         Bytes of all stored arrays.
         """
+
+def check_hypers(rule: str, hypers: collections.abc.Mapping[str, typing.SupportsFloat | typing.SupportsIndex]) -> None:
+    """
+    ValueError where the rule has no such hyperparameter, or a value is out of the range that set_hyper takes.
+    """
 
 def cpu_info() -> dict:
     """

@@ -95,7 +95,7 @@ class Attachment:
         self._settings = settings
         self.members: list[Member] = []
         self._slots: list[_Slot] = []
-        core_groups = []
+        core_groups: list[Any] = []
         number = 0
         for group in groups:
             structure, _ = settings.of(group)

@@ -90,7 +90,7 @@ class Optimizer(torch.optim.Optimizer):
         names = inspect.signature(type(cls._native).__init__).parameters
         values = {name: _plain(group[name], name) for name in names if name not in ("self", "params", *_OWN)}
         rule, hypers = cls._native._rule(values)
-        return rule, flatten(hypers)
+        return rule, flatten(hypers, rule)
 
     def _setup(self, arguments: dict[str, Any]) -> None:
         params = arguments.pop("params")
@@ -171,7 +171,8 @@ class Optimizer(torch.optim.Optimizer):
         scale = getattr(self, "grad_scale", None)  # this and found_inf are set by a GradScaler, for one step
         if scale is not None:
             grad_scale *= float(scale)
-        if getattr(self, "found_inf", None) is not None and float(self.found_inf) > 0:
+        found_inf = getattr(self, "found_inf", None)
+        if found_inf is not None and float(found_inf) > 0:
             self.last_step = StepInfo(float("nan"), True)
             if zero_grads:
                 for p in chain.from_iterable(group["params"] for group in self.param_groups):
