@@ -1,5 +1,5 @@
-// While one of these lives, and is on, its thread takes denormals for zero and gives zero in their place. States that fade away
-// pass through the denormals, where some processors are a hundred times slower.
+// While one of these lives, and is on, its thread takes denormals for zero and gives zero in their place. States that
+// fade away pass through the denormals, where some processors are a hundred times slower.
 #pragma once
 
 #include <cstdint>
