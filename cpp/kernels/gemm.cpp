@@ -16,7 +16,14 @@ constexpr int kWidth = 4, kRows = 6, kVectors = 2;
 constexpr int kColumns = kVectors * kWidth;
 
 using Vector = float __attribute__((vector_size(kWidth * sizeof(float))));
-using UnalignedVector = float __attribute__((vector_size(kWidth * sizeof(float)), aligned(alignof(float)), may_alias));
+
+// Through memcpy, since an `aligned` attribute on a vector type is not honoured by every compiler.
+inline Vector load_vector(const float* from) {
+  Vector vector;
+  __builtin_memcpy(&vector, from, sizeof vector);
+  return vector;
+}
+inline void store_vector(float* to, Vector vector) { __builtin_memcpy(to, &vector, sizeof vector); }
 
 template <int panel>
 void pack(const PackArgs& args) {
@@ -54,7 +61,7 @@ void tile(const float* a, const float* b, std::ptrdiff_t k, float* c, std::ptrdi
   for (std::ptrdiff_t step = 0; step < k; ++step, a += kRows, b += kColumns) {
     Vector row[kVectors];
 #pragma GCC unroll 4
-    for (int v = 0; v < kVectors; ++v) row[v] = *reinterpret_cast<const UnalignedVector*>(b + v * kWidth);
+    for (int v = 0; v < kVectors; ++v) row[v] = load_vector(b + v * kWidth);
 #pragma GCC unroll 12
     for (int i = 0; i < kRows; ++i) {
 #pragma GCC unroll 4
@@ -66,8 +73,8 @@ void tile(const float* a, const float* b, std::ptrdiff_t k, float* c, std::ptrdi
     for (int i = 0; i < kRows; ++i, c += c_stride) {
 #pragma GCC unroll 4
       for (int v = 0; v < kVectors; ++v) {
-        auto* target = reinterpret_cast<UnalignedVector*>(c + v * kWidth);
-        *target = accumulate ? *target + sums[i][v] : sums[i][v];
+        float* target = c + v * kWidth;
+        store_vector(target, accumulate ? load_vector(target) + sums[i][v] : sums[i][v]);
       }
     }
     return;
@@ -76,8 +83,7 @@ void tile(const float* a, const float* b, std::ptrdiff_t k, float* c, std::ptrdi
 #pragma GCC unroll 12
   for (int i = 0; i < kRows; ++i) {
 #pragma GCC unroll 4
-    for (int v = 0; v < kVectors; ++v)
-      *reinterpret_cast<UnalignedVector*>(part + i * kColumns + v * kWidth) = sums[i][v];
+    for (int v = 0; v < kVectors; ++v) store_vector(part + i * kColumns + v * kWidth, sums[i][v]);
   }
   store_part(part, c, c_stride, m, n, accumulate);
 }
