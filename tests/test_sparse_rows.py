@@ -5,8 +5,9 @@ import pytest
 from petrain import _core, optim
 
 LAYERWISE = ("lars", "lamb")
+FROM_A_COPY = ("schedule_free_adamw",)  # its z is that of the first step
 MATRIX = [rule for rule, facts in _core.rules().items() if facts["matrix"]]
-RULES = [rule for rule in _core.rules() if rule not in (*LAYERWISE, *MATRIX)]
+RULES = [rule for rule in _core.rules() if rule not in (*LAYERWISE, *FROM_A_COPY, *MATRIX)]
 
 
 def normal(*shape, seed=0):
@@ -106,6 +107,8 @@ def test_what_cannot_be_done_by_rows_says_so():
     rows = (np.array([0, 1]), ONES)
     with pytest.raises(ValueError, match="needs the whole gradient"):
         optim.LAMB([normal(5, 8)]).step([rows])
+    with pytest.raises(ValueError, match="whose z starts as a copy of the parameter needs the whole gradient"):
+        optim.ScheduleFreeAdamW([normal(5, 8)]).step([rows])
     with pytest.raises(ValueError, match="need a multiple of 64 elements, got 8"):
         optim.AdamW([normal(5, 8)], state_dtype="int8").step([rows])
     with pytest.raises(ValueError, match="a parameter without dimensions has no rows"):

@@ -15,6 +15,14 @@ constexpr int state_count() {
 template <class Rule>
 constexpr bool is_layerwise = requires { &Rule::template direction<float>; };
 
+// Whether a function of a layerwise rule writes the states, which it does not if it takes them as const T*.
+template <class Rule, class T>
+constexpr bool direction_writes =
+    !requires(const typename Rule::template Coefficients<T>& c, T x, const T* s) { Rule::direction(c, x, x, s); };
+template <class Rule, class T>
+constexpr bool apply_writes =
+    !requires(const typename Rule::template Coefficients<T>& c, T x, T& p, const T* s) { Rule::apply(c, x, p, x, s); };
+
 template <class T>
 T bounded(T x, T most) {
   x = x < most ? x : most;
@@ -32,7 +40,7 @@ struct Arrays {
 // Every rule's loop: `each` gets the element's parameter, its scaled gradient and its states. No `omp simd` here: it
 // would pin the array s to memory before `each` is inlined; __restrict says all that the vectorizer needs to know.
 // Not inlined, so that one loop serves whole chunks and converted blocks.
-template <int states, bool writes_param, class T, class Each>
+template <int states, bool writes_param, bool writes_states, class T, class Each>
 __attribute__((noinline)) void for_each_element(const Arrays<T>& arrays, std::ptrdiff_t size, T scale, T most,
                                                 Each each) {
   T* __restrict param = arrays.param;
@@ -49,9 +57,9 @@ __attribute__((noinline)) void for_each_element(const Arrays<T>& arrays, std::pt
     T p = param[i];
     each(i, p, bounded(grad[i] * scale, most), s);
     if constexpr (writes_param) param[i] = p;
-    if constexpr (states > 0) state0[i] = s[0];
-    if constexpr (states > 1) state1[i] = s[1];
-    if constexpr (states > 2) state2[i] = s[2];
+    if constexpr (writes_states && states > 0) state0[i] = s[0];
+    if constexpr (writes_states && states > 1) state1[i] = s[1];
+    if constexpr (writes_states && states > 2) state2[i] = s[2];
   }
 }
 
@@ -61,7 +69,7 @@ constexpr Storage native = sizeof(T) == 8 ? Storage::f64 : Storage::f32;
 // body(arrays, size) over the whole chunk in place or, where an array is stored otherwise than it is computed with,
 // block by block, with a converted copy of that array. Never more than `most` elements at once.
 template <int states, class T, class Body>
-void in_blocks(const StepArgs& args, bool writes_param, std::ptrdiff_t most, Body body) {
+void in_blocks(const StepArgs& args, bool writes_param, bool writes_states, std::ptrdiff_t most, Body body) {
   const bool param_converts = args.param_storage != native<T> || args.rounding != Rounding::nearest;
   const bool grad_converts = args.grad_storage != native<T>;
   bool state_converts[kMaxStates] = {}, any = param_converts || grad_converts;
@@ -93,7 +101,7 @@ void in_blocks(const StepArgs& args, bool writes_param, std::ptrdiff_t most, Bod
     if (param_converts && writes_param) store_param(args, begin, param, size);
     for (int s = 0; s < states; ++s) {
       const std::uint32_t key = args.key + 0x9e3779b9u * static_cast<std::uint32_t>(s + 1);
-      if (state_converts[s]) store_state(args.state[s], begin, state[s], size, key);
+      if (state_converts[s] && writes_states) store_state(args.state[s], begin, state[s], size, key);
     }
   }
 }
@@ -108,40 +116,35 @@ auto coefficients_of(const StepArgs& args) {
 template <class Rule, class T>
 void step(const StepArgs& args) {
   constexpr int states = state_count<Rule>();
+  constexpr bool writes_states = !is_layerwise<Rule> || apply_writes<Rule, T>;
   const auto c = coefficients_of<Rule, T>(args);
   const T scale = static_cast<T>(args.grad_scale), most = static_cast<T>(args.max_value);
   [[maybe_unused]] const T trust = static_cast<T>(args.trust);
-  in_blocks<states, T>(args, true, args.size, [&](const Arrays<T>& arrays, std::ptrdiff_t size) {
-    for_each_element<states, true>(arrays, size, scale, most, [c, trust](std::ptrdiff_t, T& p, T g, T* s) {
-      if constexpr (is_layerwise<Rule>) {
-        Rule::apply(c, trust, p, g, s);
-      } else {
-        Rule::update(c, p, g, s);
-      }
-    });
+  const auto each = [c, trust](std::ptrdiff_t, T& p, T g, T* s) {
+    if constexpr (is_layerwise<Rule>) {
+      Rule::apply(c, trust, p, g, s);
+    } else {
+      Rule::update(c, p, g, s);
+    }
+  };
+  in_blocks<states, T>(args, true, writes_states, args.size, [&](const Arrays<T>& arrays, std::ptrdiff_t size) {
+    for_each_element<states, true, writes_states>(arrays, size, scale, most, each);
   });
-}
-
-template <class T>
-void add_squares(const T* x, std::ptrdiff_t size, double (&lanes)[kLanes]) {
-  for (std::ptrdiff_t i = 0; i < size; ++i) {
-    const double value = x[i];
-    lanes[i % kLanes] += value * value;
-  }
 }
 
 template <class Rule, class T>
 LayerSums direct(const StepArgs& args) {
   constexpr int states = state_count<Rule>();
+  constexpr bool writes_states = direction_writes<Rule, T>;
+  static_assert(states == 0 || writes_states != apply_writes<Rule, T>, "a state is advanced once for each step");
   const auto c = coefficients_of<Rule, T>(args);
   const T scale = static_cast<T>(args.grad_scale), most = static_cast<T>(args.max_value);
   double param_lanes[kLanes] = {}, direction_lanes[kLanes] = {};
-  in_blocks<states, T>(args, false, kBlock, [&](const Arrays<T>& arrays, std::ptrdiff_t size) {
+  in_blocks<states, T>(args, false, writes_states, kBlock, [&](const Arrays<T>& arrays, std::ptrdiff_t size) {
     alignas(64) T directions[kBlock];
     T* __restrict out = directions;
-    for_each_element<states, false>(arrays, size, scale, most, [c, out](std::ptrdiff_t i, T& p, T g, T* s) {
-      out[i] = Rule::direction(c, p, g, s);
-    });
+    const auto each = [c, out](std::ptrdiff_t i, T& p, T g, T* s) { out[i] = Rule::direction(c, p, g, s); };
+    for_each_element<states, false, writes_states>(arrays, size, scale, most, each);
     add_squares(arrays.param, size, param_lanes);
     add_squares(directions, size, direction_lanes);
   });

@@ -6,22 +6,6 @@
 namespace petrain::kernels {
 namespace {
 
-template <class T>
-void add_squares(const T* x, std::ptrdiff_t size, double (&lanes)[kLanes]) {
-  const std::ptrdiff_t whole = size - size % kLanes;
-  for (std::ptrdiff_t i = 0; i < whole; i += kLanes) {
-#pragma omp simd
-    for (int lane = 0; lane < kLanes; ++lane) {
-      const double value = x[i + lane];
-      lanes[lane] += value * value;
-    }
-  }
-  for (std::ptrdiff_t i = whole; i < size; ++i) {
-    const double value = x[i];
-    lanes[i - whole] += value * value;
-  }
-}
-
 double sum_of_squares(const void* x, Storage storage, std::ptrdiff_t begin, std::ptrdiff_t size) {
   double lanes[kLanes] = {};
   if (storage == Storage::f32) {

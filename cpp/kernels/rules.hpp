@@ -8,9 +8,10 @@
 //   prepare       hyperparameters, step number t = 1, 2, … and memory, all float64 -> Coefficients
 //   update        one element: parameter p, gradient g, states s[0], s[1], …
 // A rule whose step length follows the norms of a whole tensor (layerwise) has, in the place of update,
-//   direction     one element before the norms are known: writes the states, returns what the norm is taken of
+//   direction     one element before the norms are known: returns what the norm is taken of
 //   trust         from the norms of the parameter and of the direction: the factor of the step
 //   apply         one element, with that factor
+// One of direction and apply writes the states; the other has them as const T*, and they are not stored again then.
 #pragma once
 
 #include "rules/adagrad.hpp"

@@ -164,6 +164,12 @@ void Optimizer::add_rows(Work& work, std::size_t index, const ConstTensorView& g
   if (work.params[index].matrix || rule_list()[work.params[index].rule].trust != nullptr) {
     throw std::invalid_argument(what + ": a rule that looks at the tensor as a whole needs the whole gradient");
   }
+  for (const kernels::State& state : rule_list()[work.params[index].rule].states) {
+    if (state.kind == kernels::StateKind::exact) {  // rows that come later would start from a state of zero
+      throw std::invalid_argument(what + ": a rule whose " + state.name +
+                                  " starts as a copy of the parameter needs the whole gradient");
+    }
+  }
   for (const Tensor& state : param.states) {
     if (dtype_size(state.dtype()) == 1 && width % kCodesPerScale != 0) {
       throw std::invalid_argument(what + ": rows with states in 8-bit codes need a multiple of " +
@@ -219,11 +225,27 @@ StepInfo Optimizer::step_scaled(std::span<const ConstTensorView> grads, double s
     args.grad_scale *= clip;
     return args;
   };
+  // Whether a gradient that is finite may not be so in the float32 that its rule computes in: one in float64, or one
+  // that is multiplied with more than 1. In doubt (the norm of a chunk is out of range, not its greatest entry) it is.
+  // Without chunks of either kind their norm is negative.
+  const auto overflows = [&](double wide, double narrow) {
+    const double factor = std::max(scale * clip, 1.0), most = std::numeric_limits<float>::max();
+    if (std::max(wide, narrow) < 0) return false;
+    return factor > most || wide * factor > most || (factor > 1 && narrow * factor > most);
+  };
   const auto judge = [&] {
     if (work.matrices) take_matrix_norms(work, chunks, squares);
+    double wide = -1, narrow = -1;  // greatest norms of chunks of gradients in float64 and in fewer bits
+    for (std::size_t i = 0; i < chunks.size(); ++i) {
+      const Work::PerParam& own = work.params[chunks[i].param];
+      if (!own.present || own.precision == 1) continue;
+      double& norm = own.args.grad_storage == kernels::Storage::f64 ? wide : narrow;
+      norm = std::max(norm, std::sqrt(squares[i]));
+    }
     info.grad_norm = std::sqrt(tree_sum(squares)) * scale;
     info.skipped = !std::isfinite(info.grad_norm);
     if (info.grad_norm > options.max_norm) clip = std::min(options.max_norm / (info.grad_norm + 1e-6), 1.0);
+    if (overflows(wide, narrow)) info.skipped = true;
     for (const Work::PerParam& own : work.params) {
       if (own.matrix && own.norm * scale * clip > kMostNorm) info.skipped = true;
     }

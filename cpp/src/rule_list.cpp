@@ -3,6 +3,7 @@
 #include <cmath>
 #include <cstring>
 #include <iterator>
+#include <limits>
 #include <sstream>
 
 #include "checks.hpp"
@@ -134,11 +135,21 @@ void check_range(const kernels::Hyper& hyper, double value) {
     case kernels::Range::positive:
       if (!(value > 0)) expected = "greater than 0";
       break;
+    case kernels::Range::divisor:
+      if (!(value > 0)) {
+        expected = "greater than 0";
+      } else if (value < std::numeric_limits<float>::min()) {
+        expected = "at least 2^-126 (float32 takes less for 0)";
+      }
+      break;
     case kernels::Range::non_negative:
       if (!(value >= 0)) expected = "at least 0";
       break;
     case kernels::Range::unit:
       if (!(value >= 0 && value < 1)) expected = "in [0, 1)";
+      break;
+    case kernels::Range::unit_open:
+      if (!(value > 0 && value < 1)) expected = "in (0, 1)";
       break;
     case kernels::Range::unit_closed:
       if (!(value >= 0 && value <= 1)) expected = "in [0, 1]";

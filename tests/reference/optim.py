@@ -34,24 +34,24 @@ def adagrad(p, g, state, h, t, T):
 
 def adam(p, g, state, h, t, T):
     """Kingma, Ba, arXiv 1412.6980; weight decay as part of the gradient."""
-    return _adam(p, g + T(h["weight_decay"]) * p, state, h, t, T)
+    return p - _adam_step(g + T(h["weight_decay"]) * p, state, h, t, T)
 
 
 def adamw(p, g, state, h, t, T):
     """Loshchilov, Hutter, arXiv 1711.05101."""
-    return _adam(p * T(1 - h["lr"] * h["weight_decay"]), g, state, h, t, T)
+    return p - (T(h["lr"] * h["weight_decay"]) * p + _adam_step(g, state, h, t, T))
 
 
 def adam_amsgrad(p, g, state, h, t, T):
     """Reddi, Kale, Kumar, arXiv 1904.09237."""
-    return _adam(p, g + T(h["weight_decay"]) * p, state, h, t, T)
+    return p - _adam_step(g + T(h["weight_decay"]) * p, state, h, t, T)
 
 
 def adamw_amsgrad(p, g, state, h, t, T):
-    return _adam(p * T(1 - h["lr"] * h["weight_decay"]), g, state, h, t, T)
+    return p - (T(h["lr"] * h["weight_decay"]) * p + _adam_step(g, state, h, t, T))
 
 
-def _adam(p, g, state, h, t, T):
+def _adam_step(g, state, h, t, T):
     m = state["exp_avg"] = T(h["beta1"]) * state["exp_avg"] + T(1 - h["beta1"]) * g
     v = state["exp_avg_sq"] = T(h["beta2"]) * state["exp_avg_sq"] + T(1 - h["beta2"]) * (g * g)
     if "max_exp_avg_sq" in state:
@@ -60,7 +60,7 @@ def _adam(p, g, state, h, t, T):
     if h["bias_correction"]:
         step_size = h["lr"] / (1 - power(h["beta1"], t))
         root_correction = 1 / math.sqrt(1 - power(h["beta2"], t))
-    return p - T(step_size) * (m / (np.sqrt(v) * T(root_correction) + T(h["eps"])))
+    return T(step_size) * (m / (np.sqrt(v) * T(root_correction) + T(h["eps"])))
 
 
 def momentum(p, g, state, h, t, T):
@@ -106,27 +106,29 @@ def adamax(p, g, state, h, t, T):
 
 
 def _decayed(p, g, h, T):
+    """The gradient, and what the parameter decays by."""
     if h["decoupled_weight_decay"]:
-        return p * T(1 - h["lr"] * h["weight_decay"]), g
-    return p, g + T(h["weight_decay"]) * p
+        return g, T(h["lr"] * h["weight_decay"]) * p
+    return g + T(h["weight_decay"]) * p, T(0)
 
 
 def nadam(p, g, state, h, t, T):
     """Dozat, 2016."""
-    p, g = _decayed(p, g, h, T)
+    g, decay = _decayed(p, g, h, T)
     m = state["exp_avg"] = T(h["beta1"]) * state["exp_avg"] + T(1 - h["beta1"]) * g
     v = state["exp_avg_sq"] = T(h["beta2"]) * state["exp_avg_sq"] + T(1 - h["beta2"]) * (g * g)
-    now, after = (h["beta1"] * (1 - 0.5 * 0.96 ** (i * h["momentum_decay"])) for i in (t, t + 1))
+    log = -0.040821994520255166  # ln 0.96
+    now, after = (h["beta1"] * (1 - 0.5 * exponential(log * i * h["momentum_decay"])) for i in (t, t + 1))
     product = state["mu_product"] = state.get("mu_product", 1.0) * now
     gradient_step = T(h["lr"] * (1 - now) / (1 - product))
     average_step = T(h["lr"] * after / (1 - product * after))
     root_correction = T(1 / math.sqrt(1 - power(h["beta2"], t)))
-    return p - (gradient_step * g + average_step * m) / (np.sqrt(v) * root_correction + T(h["eps"]))
+    return p - (decay + (gradient_step * g + average_step * m) / (np.sqrt(v) * root_correction + T(h["eps"])))
 
 
 def radam(p, g, state, h, t, T):
     """Liu et al., arXiv 1908.03265."""
-    p, g = _decayed(p, g, h, T)
+    g, decay = _decayed(p, g, h, T)
     m = state["exp_avg"] = T(h["beta1"]) * state["exp_avg"] + T(1 - h["beta1"]) * g
     v = state["exp_avg_sq"] = T(h["beta2"]) * state["exp_avg_sq"] + T(1 - h["beta2"]) * (g * g)
     faded = power(h["beta2"], t)
@@ -134,9 +136,9 @@ def radam(p, g, state, h, t, T):
     length = longest - 2 * t * faded / (1 - faded)
     step = h["lr"] / (1 - power(h["beta1"], t))
     if length <= 5:
-        return p - T(step) * m
+        return p - (decay + T(step) * m)
     rectified = (1 - faded) * (length - 4) * (length - 2) * longest / ((longest - 4) * (longest - 2) * length)
-    return p - T(step * math.sqrt(rectified)) * (m / (np.sqrt(v) + T(h["eps"])))
+    return p - (decay + T(step * math.sqrt(rectified)) * (m / (np.sqrt(v) + T(h["eps"]))))
 
 
 def lion(p, g, state, h, t, T):
@@ -144,7 +146,7 @@ def lion(p, g, state, h, t, T):
     m = state["exp_avg"]
     sign = np.sign(T(h["beta1"]) * m + T(1 - h["beta1"]) * g)
     state["exp_avg"] = T(h["beta2"]) * m + T(1 - h["beta2"]) * g
-    return p * T(1 - h["lr"] * h["weight_decay"]) - T(h["lr"]) * sign
+    return p - (T(h["lr"] * h["weight_decay"]) * p + T(h["lr"]) * sign)
 
 
 def ademamix(p, g, state, h, t, T):
@@ -153,11 +155,11 @@ def ademamix(p, g, state, h, t, T):
     if t < h["t_alpha"]:
         alpha *= t / h["t_alpha"]
     if t < h["t_beta3"] and beta3 > h["beta1"] > 0:
-        share, a, b = t / h["t_beta3"], math.log(h["beta1"]), math.log(beta3)
-        beta3 = math.exp(a * b / ((1 - share) * b + share * a))
+        share, a, b = t / h["t_beta3"], logarithm(h["beta1"]), logarithm(beta3)
+        beta3 = exponential(a * b / ((1 - share) * b + share * a))
     m = state["exp_avg"] = T(h["beta1"]) * state["exp_avg"] + T(1 - h["beta1"]) * g
     v = state["exp_avg_sq"] = T(h["beta2"]) * state["exp_avg_sq"] + T(1 - h["beta2"]) * (g * g)
-    slow = state["exp_avg_slow"] = T(beta3) * state["exp_avg_slow"] + T(1 - beta3) * g
+    slow = state["exp_avg_slow"] = state["exp_avg_slow"] + T(1 - beta3) * (g - state["exp_avg_slow"])
     fast, root_correction = T(1 / (1 - power(h["beta1"], t))), T(1 / math.sqrt(1 - power(h["beta2"], t)))
     direction = (fast * m + T(alpha) * slow) / (np.sqrt(v) * root_correction + T(h["eps"]))
     return p - T(h["lr"]) * (direction + T(h["weight_decay"]) * p)
@@ -169,7 +171,7 @@ def schedule_free_adamw(p, g, state, h, t, T):
     warm = min(1.0, t / h["warmup_steps"]) if h["warmup_steps"] else 1.0
     step = h["lr"] * warm * math.sqrt(1 - power(h["beta2"], t))
     lr_max = state["lr_max"] = max(state.get("lr_max", 0.0), step)
-    weight = t ** h["r"] * lr_max ** h["weight_lr_power"]
+    weight = real_power(t, h["r"]) * real_power(lr_max, h["weight_lr_power"])
     total = state["weight_sum"] = state.get("weight_sum", 0.0) + weight
     average = weight / total if total > 0 else 0.0
     v = state["exp_avg_sq"] = T(h["beta2"]) * state["exp_avg_sq"] + T(1 - h["beta2"]) * (g * g)
@@ -218,6 +220,39 @@ def power(base, exponent):
     return result
 
 
+def exponential(x):
+    """e ** x, to 1e-11: a Taylor series of x / 2 ** 12, squared back. C libraries differ in the last bit of exp."""
+    if not -745.2 <= x <= 709.8:
+        return 0.0 if x < 0 else math.inf
+    x *= 2.0**-12
+    result = term = 1.0
+    for n in range(1, 9):
+        term *= x / n
+        result += term
+    for _ in range(12):
+        result *= result
+    return result
+
+
+def logarithm(x):
+    """ln x, for x > 0: x = m 2 ** e with m near 1, and 2 artanh((m - 1) / (m + 1))."""
+    m, e = math.frexp(x)
+    if m < 0.70710678118654752:
+        m, e = 2 * m, e - 1
+    y = (m - 1) / (m + 1)
+    result, term = 0.0, y
+    for n in range(1, 42, 2):
+        result += term / n
+        term *= y * y
+    return e * 0.69314718055994531 + 2 * result
+
+
+def real_power(base, exponent):
+    if exponent == 0:
+        return 1.0
+    return exponential(exponent * logarithm(base)) if base > 0 else 0.0
+
+
 # Settings that differ from the defaults in every hyperparameter, for the tests to go through.
 ADAM = {
     "lr": 0.03,
@@ -245,9 +280,9 @@ SETTINGS = {
     "adamw_amsgrad": [ADAM],
     "momentum": [{"lr": 0.3, "momentum": 0.7, "weight_decay": 0.05, "maximize": 1}],
     "adadelta": [{"lr": 0.5, "rho": 0.7, "eps": 1e-4, "weight_decay": 0.05, "maximize": 1}],
-    "rmsprop": [{**RMSPROP, "momentum": 0.5}],
+    "rmsprop": [RMSPROP],
     "rmsprop_momentum": [{**RMSPROP, "momentum": 0.7}],
-    "rmsprop_centered": [{**RMSPROP, "momentum": 0.5}],
+    "rmsprop_centered": [RMSPROP],
     "rmsprop_centered_momentum": [{**RMSPROP, "momentum": 0.7}],
     "adamax": [{"lr": 0.03, "beta1": 0.7, "beta2": 0.95, "eps": 1e-5, "weight_decay": 0.1, "maximize": 1}],
     "nadam": [{**KIN, "momentum_decay": 0.3}, {**KIN, "decoupled_weight_decay": 1}],
@@ -267,21 +302,24 @@ SETTINGS = {
 
 
 class Optimizer:
-    """Steps a list of arrays by one rule; the caller's arrays stay as they are."""
+    """Steps a list of arrays by one rule, in the type T; the caller's arrays stay as they are. ``kept`` is the type
+    that parameters are rounded to after each step, to the nearest even; T where it is None."""
 
-    def __init__(self, rule, hypers, states, params, T=np.float32):
-        self.update, self.hypers, self.T, self.t = globals()[rule], hypers, T, 0
-        self.params = [np.array(p, T) for p in params]
+    def __init__(self, rule, hypers, states, params, T=np.float32, kept=None):
+        self.update, self.hypers, self.T, self.kept, self.t = globals()[rule], hypers, T, kept or T, 0
+        self.params = [np.array(p, self.kept) for p in params]
         self.states = [{name: np.zeros(np.shape(p), T) for name in states} for p in params]
 
-    def step(self, grads, scale=1.0):
+    def step(self, grads, scale=1.0, max_value=math.inf):
         self.t += 1
         if self.hypers.get("maximize"):
             scale = -scale
         with np.errstate(under="ignore"):
             for i, grad in enumerate(grads):
-                g = np.asarray(grad, self.T) * self.T(scale)
-                self.params[i] = self.update(self.params[i], g, self.states[i], self.hypers, self.t, self.T)
+                g = np.asarray(grad).astype(self.T) * self.T(scale)
+                g = np.clip(g, -self.T(max_value), self.T(max_value))
+                p = self.update(self.params[i].astype(self.T), g, self.states[i], self.hypers, self.t, self.T)
+                self.params[i] = p.astype(self.kept)
 
 
 def grad_norm(grads):

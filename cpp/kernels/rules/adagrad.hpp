@@ -13,7 +13,7 @@ struct Adagrad {
   static constexpr Hyper hypers[] = {{"lr", 1e-2, Range::positive},
                                      {"lr_decay", 0, Range::non_negative},
                                      {"weight_decay", 0, Range::non_negative},
-                                     {"eps", 1e-10, Range::positive}};
+                                     {"eps", 1e-10, Range::divisor}};
   static constexpr State states[] = {{"sum", StateKind::square}};
 
   template <class T>
@@ -39,7 +39,7 @@ struct Adadelta {
   enum { lr, rho, eps, weight_decay };
   static constexpr Hyper hypers[] = {{"lr", 1, Range::positive},
                                      {"rho", 0.9, Range::unit},
-                                     {"eps", 1e-6, Range::positive},
+                                     {"eps", 1e-6, Range::divisor},
                                      {"weight_decay", 0, Range::non_negative}};
   static constexpr State states[] = {{"square_avg", StateKind::square}, {"acc_delta", StateKind::square}};
 

@@ -8,7 +8,7 @@
 namespace petrain::kernels {
 namespace {
 
-// The part that Adam and AdamW share: moments m and v, and p -= lr m̂ / (√v̂ + eps).
+// The part that Adam and AdamW share: moments m and v, and the step lr m̂ / (√v̂ + eps).
 template <class T>
 struct AdamCoefficients {
   T beta1, one_minus_beta1, beta2, one_minus_beta2, step_size, root_correction, eps;
@@ -23,7 +23,7 @@ struct AdamCoefficients {
     m = beta1 * m + one_minus_beta1 * g;
     v = beta2 * v + one_minus_beta2 * (g * g);
   }
-  void descend(T& p, T m, T v) const { p = p - step_size * (m / (std::sqrt(v) * root_correction + eps)); }
+  T step(T m, T v) const { return step_size * (m / (std::sqrt(v) * root_correction + eps)); }
 };
 
 struct Adam {
@@ -32,7 +32,7 @@ struct Adam {
   static constexpr Hyper hypers[] = {{"lr", 1e-3, Range::positive},
                                      {"beta1", 0.9, Range::unit},
                                      {"beta2", 0.999, Range::unit},
-                                     {"eps", 1e-8, Range::positive},
+                                     {"eps", 1e-8, Range::divisor},
                                      {"weight_decay", 0, Range::non_negative},
                                      {"bias_correction", 1, Range::flag}};
   static constexpr State states[] = {{"exp_avg", StateKind::average}, {"exp_avg_sq", StateKind::square}};
@@ -52,7 +52,7 @@ struct Adam {
   template <class T>
   static void update(const Coefficients<T>& c, T& p, T g, T* s) {
     c.adam.moments(g + c.weight_decay * p, s[0], s[1]);
-    c.adam.descend(p, s[0], s[1]);
+    p = p - c.adam.step(s[0], s[1]);
   }
 };
 
@@ -66,7 +66,7 @@ struct AdamAmsgrad : Adam {
   static void update(const Coefficients<T>& c, T& p, T g, T* s) {
     c.adam.moments(g + c.weight_decay * p, s[0], s[1]);
     s[2] = s[1] > s[2] ? s[1] : s[2];
-    c.adam.descend(p, s[0], s[2]);
+    p = p - c.adam.step(s[0], s[2]);
   }
 };
 

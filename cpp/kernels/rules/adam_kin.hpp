@@ -13,7 +13,7 @@ struct Adamax {
   static constexpr Hyper hypers[] = {{"lr", 2e-3, Range::positive},
                                      {"beta1", 0.9, Range::unit},
                                      {"beta2", 0.999, Range::unit},
-                                     {"eps", 1e-8, Range::positive},
+                                     {"eps", 1e-8, Range::divisor},
                                      {"weight_decay", 0, Range::non_negative}};
   static constexpr State states[] = {{"exp_avg", StateKind::average}, {"exp_inf", StateKind::square}};
 
@@ -44,7 +44,7 @@ struct NAdam {
   static constexpr Hyper hypers[] = {{"lr", 2e-3, Range::positive},
                                      {"beta1", 0.9, Range::unit},
                                      {"beta2", 0.999, Range::unit},
-                                     {"eps", 1e-8, Range::positive},
+                                     {"eps", 1e-8, Range::divisor},
                                      {"weight_decay", 0, Range::non_negative},
                                      {"momentum_decay", 4e-3, Range::non_negative},
                                      {"decoupled_weight_decay", 0, Range::flag}};
@@ -54,7 +54,7 @@ struct NAdam {
   template <class T>
   struct Coefficients {
     T beta1, one_minus_beta1, beta2, one_minus_beta2, gradient_step, average_step, root_correction, eps, weight_decay,
-        keep;
+        decay;
   };
 
   // The momentum of step t, which grows to beta1.
@@ -77,16 +77,16 @@ struct NAdam {
             T(1 / std::sqrt(1 - power(h[beta2], t))),
             T(h[eps]),
             T(decoupled ? 0 : h[weight_decay]),
-            T(decoupled ? 1 - h[lr] * h[weight_decay] : 1)};
+            T(decoupled ? h[lr] * h[weight_decay] : 0)};
   }
 
   template <class T>
   static void update(const Coefficients<T>& c, T& p, T g, T* s) {
-    p = p * c.keep;
     g = g + c.weight_decay * p;
     s[0] = c.beta1 * s[0] + c.one_minus_beta1 * g;
     s[1] = c.beta2 * s[1] + c.one_minus_beta2 * (g * g);
-    p = p - (c.gradient_step * g + c.average_step * s[0]) / (std::sqrt(s[1]) * c.root_correction + c.eps);
+    const T step = (c.gradient_step * g + c.average_step * s[0]) / (std::sqrt(s[1]) * c.root_correction + c.eps);
+    p = p - (c.decay * p + step);
   }
 };
 
@@ -96,14 +96,14 @@ struct RAdam {
   static constexpr Hyper hypers[] = {{"lr", 1e-3, Range::positive},
                                      {"beta1", 0.9, Range::unit},
                                      {"beta2", 0.999, Range::unit},
-                                     {"eps", 1e-8, Range::positive},
+                                     {"eps", 1e-8, Range::divisor},
                                      {"weight_decay", 0, Range::non_negative},
                                      {"decoupled_weight_decay", 0, Range::flag}};
   static constexpr State states[] = {{"exp_avg", StateKind::average}, {"exp_avg_sq", StateKind::square}};
 
   template <class T>
   struct Coefficients {
-    T beta1, one_minus_beta1, beta2, one_minus_beta2, step_size, root, constant, weight_decay, keep;
+    T beta1, one_minus_beta1, beta2, one_minus_beta2, step_size, root, constant, weight_decay, decay;
   };
 
   // The divisor is √v + eps where the variance is tractable, else 1.
@@ -125,16 +125,15 @@ struct RAdam {
             T(rectified ? 1 : 0),
             T(rectified ? h[eps] : 1),
             T(decoupled ? 0 : h[weight_decay]),
-            T(decoupled ? 1 - h[lr] * h[weight_decay] : 1)};
+            T(decoupled ? h[lr] * h[weight_decay] : 0)};
   }
 
   template <class T>
   static void update(const Coefficients<T>& c, T& p, T g, T* s) {
-    p = p * c.keep;
     g = g + c.weight_decay * p;
     s[0] = c.beta1 * s[0] + c.one_minus_beta1 * g;
     s[1] = c.beta2 * s[1] + c.one_minus_beta2 * (g * g);
-    p = p - c.step_size * (s[0] / (std::sqrt(s[1]) * c.root + c.constant));
+    p = p - (c.decay * p + c.step_size * (s[0] / (std::sqrt(s[1]) * c.root + c.constant)));
   }
 };
 

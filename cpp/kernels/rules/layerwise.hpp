@@ -29,7 +29,7 @@ struct Lars {
   }
 
   template <class T>
-  static T direction(const Coefficients<T>&, T, T g, T*) {
+  static T direction(const Coefficients<T>&, T, T g, const T*) {
     return g;
   }
 
@@ -51,7 +51,7 @@ struct Lamb {
   static constexpr Hyper hypers[] = {{"lr", 1e-3, Range::positive},
                                      {"beta1", 0.9, Range::unit},
                                      {"beta2", 0.999, Range::unit},
-                                     {"eps", 1e-6, Range::positive},
+                                     {"eps", 1e-6, Range::divisor},
                                      {"weight_decay", 1e-2, Range::non_negative},
                                      {"bias_correction", 1, Range::flag}};
   static constexpr State states[] = {{"exp_avg", StateKind::average}, {"exp_avg_sq", StateKind::square}};
@@ -61,9 +61,7 @@ struct Lamb {
     AdamCoefficients<T> adam;  // its step_size is without lr
     T lr, weight_decay;
 
-    T direction(T p, T m, T v) const {
-      return adam.step_size * (m / (std::sqrt(v) * adam.root_correction + adam.eps)) + weight_decay * p;
-    }
+    T direction(T p, T m, T v) const { return adam.step(m, v) + weight_decay * p; }
   };
 
   template <class T>
@@ -83,7 +81,7 @@ struct Lamb {
   }
 
   template <class T>
-  static void apply(const Coefficients<T>& c, T trust, T& p, T, T* s) {
+  static void apply(const Coefficients<T>& c, T trust, T& p, T, const T* s) {
     p = p - c.lr * trust * c.direction(p, s[0], s[1]);
   }
 };

@@ -18,19 +18,19 @@ struct Lion {
 
   template <class T>
   struct Coefficients {
-    T lr, beta1, one_minus_beta1, beta2, one_minus_beta2, keep;
+    T lr, beta1, one_minus_beta1, beta2, one_minus_beta2, decay;
   };
 
   template <class T>
   static Coefficients<T> prepare(const double* h, double, double*) {
-    return {T(h[lr]), T(h[beta1]), T(1 - h[beta1]), T(h[beta2]), T(1 - h[beta2]), T(1 - h[lr] * h[weight_decay])};
+    return {T(h[lr]), T(h[beta1]), T(1 - h[beta1]), T(h[beta2]), T(1 - h[beta2]), T(h[lr] * h[weight_decay])};
   }
 
   template <class T>
   static void update(const Coefficients<T>& c, T& p, T g, T* s) {
     const T blend = c.beta1 * s[0] + c.one_minus_beta1 * g;
     const T sign = blend > 0 ? T(1) : blend < 0 ? T(-1) : T(0);
-    p = p * c.keep - c.lr * sign;
+    p = p - (c.decay * p + c.lr * sign);
     s[0] = c.beta2 * s[0] + c.one_minus_beta2 * g;
   }
 };

@@ -8,14 +8,24 @@
 namespace petrain::kernels {
 namespace {
 
-template <bool centered, bool with_momentum>
-struct RmspropForm {
-  enum { lr, alpha, eps, weight_decay, momentum };
+struct RmspropPlain {
   static constexpr Hyper hypers[] = {{"lr", 1e-2, Range::positive},
                                      {"alpha", 0.99, Range::unit},
-                                     {"eps", 1e-8, Range::positive},
+                                     {"eps", 1e-8, Range::divisor},
+                                     {"weight_decay", 0, Range::non_negative}};
+};
+
+struct RmspropHeavy {
+  static constexpr Hyper hypers[] = {{"lr", 1e-2, Range::positive},
+                                     {"alpha", 0.99, Range::unit},
+                                     {"eps", 1e-8, Range::divisor},
                                      {"weight_decay", 0, Range::non_negative},
-                                     {"momentum", with_momentum ? 0.9 : 0, Range::non_negative}};
+                                     {"momentum", 0.9, Range::non_negative}};
+};
+
+template <bool centered, bool with_momentum, class Hypers>
+struct RmspropForm : Hypers {
+  enum { lr, alpha, eps, weight_decay, momentum };
 
   template <class T>
   struct Coefficients {
@@ -24,7 +34,7 @@ struct RmspropForm {
 
   template <class T>
   static Coefficients<T> prepare(const double* h, double, double*) {
-    return {T(h[lr]), T(h[alpha]), T(1 - h[alpha]), T(h[eps]), T(h[weight_decay]), T(h[momentum])};
+    return {T(h[lr]), T(h[alpha]), T(1 - h[alpha]), T(h[eps]), T(h[weight_decay]), T(with_momentum ? h[momentum] : 0)};
   }
 
   template <class T>
@@ -48,19 +58,19 @@ struct RmspropForm {
   }
 };
 
-struct Rmsprop : RmspropForm<false, false> {
+struct Rmsprop : RmspropForm<false, false, RmspropPlain> {
   static constexpr const char* name = "rmsprop";
   static constexpr State states[] = {{"square_avg", StateKind::square}};
 };
-struct RmspropMomentum : RmspropForm<false, true> {
+struct RmspropMomentum : RmspropForm<false, true, RmspropHeavy> {
   static constexpr const char* name = "rmsprop_momentum";
   static constexpr State states[] = {{"square_avg", StateKind::square}, {"momentum_buffer", StateKind::average}};
 };
-struct RmspropCentered : RmspropForm<true, false> {
+struct RmspropCentered : RmspropForm<true, false, RmspropPlain> {
   static constexpr const char* name = "rmsprop_centered";
   static constexpr State states[] = {{"square_avg", StateKind::square}, {"grad_avg", StateKind::average}};
 };
-struct RmspropCenteredMomentum : RmspropForm<true, true> {
+struct RmspropCenteredMomentum : RmspropForm<true, true, RmspropHeavy> {
   static constexpr const char* name = "rmsprop_centered_momentum";
   static constexpr State states[] = {
       {"square_avg", StateKind::square}, {"momentum_buffer", StateKind::average}, {"grad_avg", StateKind::average}};

@@ -6,12 +6,24 @@
 
 namespace petrain::kernels {
 
-enum class Range : std::uint8_t { positive, non_negative, non_positive, unit, unit_closed, flag, natural, choice, any };
+enum class Range : std::uint8_t {
+  positive,
+  divisor,  // positive, and not taken for zero in float32: 0 / 0 would move what has a gradient of zero
+  non_negative,
+  non_positive,
+  unit,         // [0, 1)
+  unit_open,    // (0, 1)
+  unit_closed,  // [0, 1]
+  flag,         // 0 or 1
+  natural,      // 1, 2, …
+  choice,       // an index into choices
+  any
+};
 
 struct Hyper {
   const char* name;
   double value;  // the default
-  Range range;   // unit: [0, 1); unit_closed: [0, 1]; flag: 0 or 1; natural: 1, 2, …; choice: an index into choices
+  Range range;
   const char* choices = nullptr;  // names, with a blank between two
   bool fixed = false;             // once the optimizer has parameters: a state's shape follows it
 };
@@ -52,8 +64,10 @@ inline double power(double base, double exponent) {
 }
 
 // e^x, a Taylor series of x / 2^12 squared back. For coefficients that libm would compute differently elsewhere; good
-// to 1e-12.
+// to 1e-11. Far from zero, where the series would leave it, the result is what double makes of it.
 inline double exponential(double x) {
+  if (x < -745.2) return 0;
+  if (x > 709.8) return HUGE_VAL;
   x *= 0x1p-12;
   double sum = 1, term = 1;
   for (int n = 1; n <= 8; ++n) {
@@ -81,9 +95,10 @@ inline double logarithm(double x) {
   return exponent * 0.69314718055994531 + 2 * sum;
 }
 
-// base^exponent for base > 0.
+// base^exponent for base ≥ 0 and exponent ≥ 0.
 inline double real_power(double base, double exponent) {
-  return exponent == 0 ? 1 : exponential(exponent * logarithm(base));
+  if (exponent == 0) return 1;
+  return base > 0 ? exponential(exponent * logarithm(base)) : 0;
 }
 
 }  // namespace

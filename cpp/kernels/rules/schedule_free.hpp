@@ -12,9 +12,9 @@ struct ScheduleFreeAdamW {
   static constexpr const char* name = "schedule_free_adamw";
   enum { lr, beta1, beta2, eps, weight_decay, warmup_steps, r, weight_lr_power };
   static constexpr Hyper hypers[] = {{"lr", 2.5e-3, Range::positive},
-                                     {"beta1", 0.9, Range::unit},
+                                     {"beta1", 0.9, Range::unit_open},
                                      {"beta2", 0.999, Range::unit},
-                                     {"eps", 1e-8, Range::positive},
+                                     {"eps", 1e-8, Range::divisor},
                                      {"weight_decay", 0, Range::non_negative},
                                      {"warmup_steps", 0, Range::non_negative},
                                      {"r", 0, Range::non_negative},

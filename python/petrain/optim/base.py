@@ -78,13 +78,10 @@ class Optimizer:
             C-contiguous and writeable; it is changed in place.
         maximize: climb instead of descend.
         state_dtype: "float32", "bfloat16" or "int8", in which moving averages are kept; None: as the rule computes,
-            float64 for float64 parameters, else float32. "int8" is 8-bit codes in groups of 64 with a float32
-                scale:
+            float64 for float64 parameters, else float32. "int8" is 8-bit codes in groups of 64 with a float32 scale:
             1.0625 bytes for each number. What must not lose bits is kept in full all the same.
-        rounding: of 16-bit parameters: "nearest", "stochastic" (right on average; reproducible from ``seed``,
-            for any
-            number of threads), "kahan" (what was cut is kept in 16 bits beside the parameter) or "master" (a
-                float32
+        rounding: of 16-bit parameters: "nearest", "stochastic" (right on average; reproducible from ``seed``, for any
+            number of threads), "kahan" (what was cut is kept in 16 bits beside the parameter) or "master" (a float32
             copy is kept).
         seed: of the random numbers of stochastic rounding.
     """
@@ -163,9 +160,9 @@ class Optimizer:
             zero_grads: set the gradients to zero afterwards. Without it they are not written to.
 
         Returns:
-            StepInfo: ``grad_norm`` of the unscaled gradients before clipping, and ``skipped``: true where a
-                gradient
-            was NaN or infinite. Then no parameter, no state and no step count was changed.
+            StepInfo: ``grad_norm`` of the unscaled gradients before clipping, and ``skipped``: true where a gradient
+            was NaN or infinite, or is so in the type that the rule computes in. Then no parameter, no state and no step
+            count was changed.
 
         Raises:
             ValueError: number, names, shapes or dtypes do not match. Nothing was changed.
@@ -204,8 +201,7 @@ class Optimizer:
         """Take over what :meth:`state_dict` gave, so that the run goes on bit for bit.
 
         Raises:
-            ValueError: it belongs to another version, rule or model, or a value is out of range. Nothing was
-                changed.
+            ValueError: it belongs to another version, rule or model, or a value is out of range. Nothing was changed.
             TypeError: it is no dict.
         """
         own = self._live_state()

@@ -59,5 +59,7 @@ class RMSprop(Optimizer):
     def _rule(self, hypers: dict[str, Any]) -> tuple[str, dict[str, Any]]:
         """Each form keeps other states, so each is a rule of its own to the core."""
         centered = "_centered" if hypers.pop("centered") else ""
-        momentum = "_momentum" if hypers["momentum"] != 0 else ""
-        return f"rmsprop{centered}{momentum}", hypers
+        if hypers["momentum"] != 0:
+            return f"rmsprop{centered}_momentum", hypers
+        del hypers["momentum"]
+        return f"rmsprop{centered}", hypers

@@ -27,7 +27,7 @@ class ScheduleFreeAdamW(Optimizer):
     Args:
         params, maximize, state_dtype, rounding, seed: see :class:`Optimizer`.
         lr: :math:`\eta` > 0, higher than with a schedule.
-        betas: :math:`\beta_1, \beta_2`, each in [0, 1).
+        betas: :math:`\beta_1` in (0, 1), :math:`\beta_2` in [0, 1).
         eps: :math:`\epsilon` > 0.
         weight_decay: :math:`\lambda` ≥ 0, decoupled from the gradient.
         warmup_steps: :math:`w` ≥ 0.
@@ -62,12 +62,11 @@ class ScheduleFreeAdamW(Optimizer):
         seed: int = 0,
     ) -> None:
         super().__init__(params, hypers_of(locals()), seed=seed)
-
         self._kept: list[np.ndarray] | None = None  # y, while the parameters hold x
 
     def eval(self) -> None:
-        """Put the average x = y + (1 - 1 / beta1) (z - y) into the parameters. :meth:`train` brings y back, bit for
-        bit; until then a step is refused."""
+        """Put the average x = y + (1 - 1 / beta1) (z - y) into the parameters. :meth:`train` brings y, of which a copy
+        is kept, back bit for bit; until then there is no step and no state_dict, since they belong to y."""
         if self._kept is not None:
             return
         self._kept = []
@@ -75,9 +74,13 @@ class ScheduleFreeAdamW(Optimizer):
             array = self._core.param(i)
             self._kept.append(array.copy())
             if self._core.steps(i) > 0:
-                weight = 1 - 1 / self.param_groups[self._core.group_of(i)]["betas"][0]
-                z = self._core.state(i)["z"]
-                array[...] = (array + weight * (z - array.astype(z.dtype))).astype(array.dtype)
+                state = self._core.state(i)
+                z = state["z"]
+                y = state["master"] if "master" in state else array.astype(z.dtype)
+                if "compensation" in state:
+                    y = y + state["compensation"].astype(z.dtype)
+                weight = z.dtype.type(1 - 1 / self.param_groups[self._core.group_of(i)]["betas"][0])
+                array[...] = (y + weight * (z - y)).astype(array.dtype)
 
     def train(self) -> None:
         """Undo :meth:`eval`."""
@@ -87,6 +90,19 @@ class ScheduleFreeAdamW(Optimizer):
 
     def step(self, grads: Arrays | GradAccumulator, **options: Any) -> StepInfo:
         """As :meth:`Optimizer.step`, in training mode."""
-        if self._kept is not None:
-            raise RuntimeError("the parameters hold the average: call train() before the next step")
+        self._expect_training("step()")
         return super().step(grads, **options)
+
+    def state_dict(self) -> dict[str, Any]:
+        """As :meth:`Optimizer.state_dict`, in training mode: the parameters to save beside it are y."""
+        self._expect_training("state_dict()")
+        return super().state_dict()
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """As :meth:`Optimizer.load_state_dict`, in training mode."""
+        self._expect_training("load_state_dict()")
+        super().load_state_dict(state)
+
+    def _expect_training(self, what: str) -> None:
+        if self._kept is not None:
+            raise RuntimeError(f"the parameters hold the average: call train() before {what}")
