@@ -129,6 +129,8 @@ void register_optim(py::module_& module) {
   module.def(
       "check_hypers", &check_hypers, py::arg("rule"), py::arg("hypers"),
       "ValueError where the rule has no such hyperparameter, or a value is out of the range that set_hyper takes.");
+  module.def("check_shape", &check_shape, py::arg("rule"), py::arg("hypers"), py::arg("shape"),
+             "ValueError where the rule has no use for a parameter of this shape.");
 
   py::class_<StepInfo>(module, "StepInfo", "What a step found and did.")
       .def(py::init([](double grad_norm, bool skipped) { return StepInfo{grad_norm, skipped}; }),

@@ -112,8 +112,8 @@ bool TensorSteps::has_the_same_groups(const py::list& param_lists) const {
   return true;
 }
 
-// To look a parameter up by its hash, which is computed in Python, would cost more than all the rest: usually the keys
-// are still in the order in which they were.
+// To look a parameter up by its hash, which is computed in Python, would cost more than all the rest, and names are not
+// free either: usually the entries are still in the order in which they were.
 bool TensorSteps::has_the_same_state(const py::dict& state) {
   PyObject *key = nullptr, *value = nullptr;
   Py_ssize_t position = 0;
@@ -125,9 +125,11 @@ bool TensorSteps::has_the_same_state(const py::dict& state) {
   for (const Member& member : members_) {
     if (member.state == nullptr) continue;
     if (!in_order && PyDict_GetItem(state.ptr(), member.param) != member.state) return false;
+    position = 0;
     for (const Entry& entry : member.entries) {
-      if (PyDict_GetItem(member.state, entry.name) != entry.tensor) return false;
-      if (look_at_state_(entry.tensor).data() != entry.data) return false;
+      if (PyDict_Next(member.state, &position, &key, &value) == 0) return false;
+      if (key != entry.name) value = PyDict_GetItem(member.state, entry.name);
+      if (value != entry.tensor || look_at_state_(entry.tensor).data() != entry.data) return false;
     }
   }
   return true;

@@ -35,6 +35,9 @@ const std::vector<RuleInfo>& rules();
 // std::invalid_argument where the rule has no such hyperparameter, or a value is out of the range that set_hyper takes.
 void check_hypers(const std::string& rule, const std::map<std::string, double>& hypers);
 
+// std::invalid_argument where the rule has no use for a parameter of this shape.
+void check_shape(const std::string& rule, const std::map<std::string, double>& hypers, const Shape& shape);
+
 // How a parameter of 16 bits takes an update that is smaller than its own step.
 enum class Rounding : std::uint8_t {
   nearest,     // to the nearest: small updates are lost

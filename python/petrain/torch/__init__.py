@@ -19,17 +19,21 @@ except ImportError as error:
 
 from petrain.torch._optimizer import Optimizer
 from petrain.torch._rules import (
+    APOLLO,
     LAMB,
     LARS,
     SGD,
     Adadelta,
+    Adafactor,
     Adagrad,
     Adam,
     Adamax,
     AdamW,
     AdEMAMix,
+    GaLore,
     Lion,
     Momentum,
+    Muon,
     NAdam,
     RAdam,
     RMSprop,
@@ -37,17 +41,21 @@ from petrain.torch._rules import (
 )
 
 __all__ = [
+    "APOLLO",
     "LAMB",
     "LARS",
     "SGD",
     "AdEMAMix",
     "Adadelta",
+    "Adafactor",
     "Adagrad",
     "Adam",
     "AdamW",
     "Adamax",
+    "GaLore",
     "Lion",
     "Momentum",
+    "Muon",
     "NAdam",
     "Optimizer",
     "RAdam",

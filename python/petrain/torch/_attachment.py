@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from operator import itemgetter
 from typing import Any, NamedTuple
 
@@ -11,41 +11,12 @@ import torch
 
 from petrain import _core
 from petrain._core import StepInfo
+from petrain._params import rule_info
+from petrain.torch._groups import Group, Rule, Structure, may_change
 from petrain.torch._layout import check_parameter, readable_gradient, target_of, tensor_over
 
-Group = dict[str, Any]
-RuleOf = Callable[[Mapping[str, Any]], "tuple[str, dict[str, float]]"]
-Structure = tuple[str, "str | None", str]  # rule, state_dtype, rounding: what a core's group cannot change
-
-
-class Settings:
-    """What the groups of one class of optimizer hold, and what the core makes of it."""
-
-    def __init__(self, rule_of: RuleOf, keys: Sequence[str], *, counts: bool, keeps_shape: bool) -> None:
-        self.rule_of = rule_of
-        self.values = itemgetter(*keys, "state_dtype", "rounding")
-        self.counts = counts  # whether torch keeps "step" for this rule
-        self.keeps_shape = keeps_shape
-
-    def of(self, group: Group) -> tuple[Structure, dict[str, float]]:
-        rule, hypers = self.rule_of(group)
-        return (rule, group["state_dtype"], group["rounding"]), hypers
-
-    def check(self, group: Group) -> None:
-        """Raises ValueError or TypeError where the core would."""
-        structure, hypers = self.of(group)
-        dtypes = {p.dtype for p in group["params"]}
-        core = _core.Optimizer([_core_group(structure, [torch.empty(0, dtype=dtype) for dtype in dtypes] or [_NONE])])
-        for name, value in hypers.items():
-            core.set_hyper(0, name, value)
-
-
-_NONE = np.empty(0, np.float32)
-
-
-def _core_group(structure: Structure, targets: list[Any]) -> tuple[Any, ...]:
-    rule, state_dtype, rounding = structure
-    return rule, {}, targets, state_dtype, rounding
+# torch keeps no "step" for these. To petrain it says whether there was a first step, and where random numbers begin.
+_UNCOUNTED = ("sgd", "sgd_momentum", "muon")
 
 
 class Member(NamedTuple):
@@ -67,9 +38,10 @@ class Member(NamedTuple):
 class _Slot:
     """A group, as it was pushed to the core."""
 
-    def __init__(self, structure: Structure, core_index: int | None) -> None:
+    def __init__(self, structure: Structure, core_index: int | None, keys: tuple[str, ...]) -> None:
         self.structure = structure
         self.core_index = core_index
+        self.read = itemgetter(*keys, "state_dtype", "rounding")
         self.values: Any = None
         self.may_change = False
         self.hypers: dict[str, float] = {}
@@ -85,20 +57,20 @@ class Attachment:
 
     def __init__(
         self,
-        settings: Settings,
+        rule: Rule,
         groups: list[Group],
         state: Mapping[torch.Tensor, Mapping[str, Any]],
         seed: int,
         *,
         everyone: bool = False,
     ) -> None:
-        self._settings = settings
+        self._rule = rule
         self.members: list[Member] = []
         self._slots: list[_Slot] = []
         core_groups: list[Any] = []
         number = 0
         for group in groups:
-            structure, _ = settings.of(group)
+            structure, hypers = rule.of(group)
             targets = []
             for p in group["params"]:
                 what = f"parameter {number}"
@@ -106,12 +78,13 @@ class Attachment:
                 if not (everyone or p.grad is not None or state.get(p)):
                     continue
                 check_parameter(p, what)
-                member = Member(p, target_of(p, what, keeps_shape=settings.keeps_shape), what, structure)
+                member = Member(p, target_of(p, what, keeps_shape=rule_info(structure[0])["matrix"]), what, structure)
                 self.members.append(member)
                 targets.append(member.target)
-            self._slots.append(_Slot(structure, len(core_groups) if targets else None))
+            self._slots.append(_Slot(structure, len(core_groups) if targets else None, rule.keys(group)))
             if targets:
-                core_groups.append(_core_group(structure, targets))
+                hypers.pop("lr")  # which may be 0, but for a new optimizer of the core
+                core_groups.append((structure[0], hypers, targets, *structure[1:]))
         if not self.members:
             return
         self.core = _core.Optimizer(core_groups, seed)
@@ -128,25 +101,25 @@ class Attachment:
         old = {name: value for name, value in old.items() if value is not None}
         entries = {}
         rule, state_dtype, rounding = member.structure
-        steps = torch.from_numpy(self._steps)
-        if self._settings.counts or rounding == "stochastic" or state_dtype is not None:
-            entries["step"] = steps[index]
-        for column, name in enumerate(_core.rules()[rule]["memory"]):
+        counts = rule not in _UNCOUNTED
+        if counts or rounding == "stochastic" or state_dtype is not None:
+            entries["step"] = torch.from_numpy(self._steps)[index]
+        for column, name in enumerate(rule_info(rule)["memory"]):
             entries[name] = torch.from_numpy(self._memory)[index, column]
         numbers = len(entries)
         for name, array in arrays.items():
             entries[_shown(name, arrays)] = tensor_over(array, member.param, member.target)
         if not old:
             return entries
-        self._take_numbers(index, member, old, list(entries)[:numbers])
+        self._take_numbers(index, member, old, list(entries)[:numbers], counts)
         for name, tensor in list(entries.items())[numbers:]:
             _copy(tensor, name, old, entries, member)
         return entries
 
-    def _take_numbers(self, index: int, member: Member, old: Mapping[str, Any], names: list[str]) -> None:
+    def _take_numbers(self, index: int, member: Member, old: Mapping[str, Any], names: list[str], counts: bool) -> None:
         for name in names:
             if name not in old:
-                if name == "step" and not self._settings.counts:
+                if name == "step" and not counts:
                     continue
                 raise ValueError(f"state of {member.what}: expected {name!r}, got {sorted(map(str, old))}")
             value = float(old[name])
@@ -176,10 +149,10 @@ class Attachment:
         if len(groups) != len(self._slots):
             return False
         for group, slot in zip(groups, self._slots, strict=True):
-            values = self._settings.values(group)
+            values = slot.read(group)
             if not slot.may_change and values == slot.values:
                 continue
-            structure, hypers = self._settings.of(group)
+            structure, hypers = self._rule.of(group)
             if structure != slot.structure:
                 return False
             if slot.core_index is not None:
@@ -187,7 +160,7 @@ class Attachment:
                     if slot.hypers.get(name) != value:
                         self.core.set_hyper(slot.core_index, name, value)
                         slot.hypers[name] = value
-            slot.may_change = any(map(_may_change, values))
+            slot.may_change = any(map(may_change, values))
             slot.values = values
         return True
 
@@ -228,11 +201,6 @@ class Attachment:
 def zero(p: torch.Tensor) -> None:
     if p.grad is not None:
         p.grad.detach().zero_()
-
-
-def _may_change(value: Any) -> bool:
-    """Whether the same object may be another number tomorrow."""
-    return isinstance(value, (torch.Tensor, list)) or (isinstance(value, tuple) and any(map(_may_change, value)))
 
 
 def _shown(name: str, arrays: Mapping[str, Any]) -> str:

@@ -13,15 +13,14 @@ import torch
 
 from petrain import optim
 from petrain._core import StepInfo
-from petrain._params import flatten
-from petrain.torch._attachment import Attachment, Group, Settings, zero
+from petrain.torch._attachment import Attachment, zero
+from petrain.torch._groups import OWN, Group, Rule, arguments_of
 from petrain.torch._layout import check_parameter
 
 # Arguments of torch.optim that choose an implementation or a mode. petrain has one of its own, so the first two change
 # nothing; it cannot do what the last two ask for.
 _IGNORED = ("foreach", "fused")
 _REFUSED = ("capturable", "differentiable")
-_OWN = ("state_dtype", "rounding", "seed")
 
 
 class Optimizer(torch.optim.Optimizer):
@@ -47,57 +46,42 @@ class Optimizer(torch.optim.Optimizer):
 
     last_step: StepInfo | None = None
 
-    _settings: ClassVar[Settings]
+    _rule: ClassVar[Rule]
     _signature: ClassVar[inspect.Signature]
     _fixed: ClassVar[dict[str, Any]]  # torch's arguments that petrain has no other value for
-    _native: ClassVar[optim.Optimizer]
     _starts_at_once: ClassVar[bool] = False  # whether there is state before the first step
     _step_supports_amp_scaling = True  # see torch.amp.GradScaler.step
 
     _attachment: Attachment | None = None
     _seed: int = 0
 
-    def __init_subclass__(
-        cls, *, native: type[optim.Optimizer] | None = None, counts: bool = True, keeps_shape: bool = False
-    ) -> None:
-        """``native`` is the rule's class in petrain.optim; ``counts``, whether torch keeps "step" for it;
-        ``keeps_shape``, whether it is more than elementwise."""
+    def __init_subclass__(cls, *, native: type[optim.Optimizer] | None = None, handles: tuple[str, ...] = ()) -> None:
+        """``native`` is the rule's class in petrain.optim; ``handles``, arguments of torch's that it does not have, but
+        that are seen to here."""
         super().__init_subclass__()
         if native is None:
             return
-        cls._native = native.__new__(native)  # what a group means does not depend on an instance's parameters
-        own = inspect.signature(native.__init__).parameters
+        own = arguments_of(native)
         twin = getattr(torch.optim, cls.__name__, None)
-        theirs = own if twin is None else inspect.signature(twin.__init__).parameters
+        theirs = own if twin is None else arguments_of(twin)
         extra = [own[name].replace(kind=inspect.Parameter.KEYWORD_ONLY) for name in own if name not in theirs]
         cls._signature = inspect.Signature([*theirs.values(), *extra])
-        keys = [name for name in own if name not in ("self", "params", *_OWN)]
-        keys += [name for name in cls._handled() if name in theirs]
-        known = (*own, *keys, *_IGNORED, *_REFUSED)
+        known = (*own, *handles, *_IGNORED, *_REFUSED)
         cls._fixed = {name: p.default for name, p in theirs.items() if name not in known}
-        cls._settings = Settings(cls._rule_of, keys, counts=counts, keeps_shape=keeps_shape)
+        cls._rule = Rule(native, handles)
         cls.__init__ = _constructor(cls._signature)  # type: ignore[method-assign]
         cls.__doc__ = _documentation(cls.__name__, native, twin is not None)
-
-    @classmethod
-    def _handled(cls) -> tuple[str, ...]:
-        """Arguments of torch's that ``_native`` does not have, but this class sees to."""
-        return ()
-
-    @classmethod
-    def _rule_of(cls, group: Mapping[str, Any]) -> tuple[str, dict[str, float]]:
-        """The core's rule for a group, and its hyperparameters."""
-        names = inspect.signature(type(cls._native).__init__).parameters
-        values = {name: _plain(group[name], name) for name in names if name not in ("self", "params", *_OWN)}
-        rule, hypers = cls._native._rule(values)
-        return rule, flatten(hypers, rule)
 
     def _setup(self, arguments: dict[str, Any]) -> None:
         params = arguments.pop("params")
         self._seed = arguments.pop("seed")
         if arguments.get("foreach") and arguments.get("fused"):
             raise RuntimeError("`fused` and `foreach` cannot be `True` together.")
-        super().__init__(params, arguments)
+        wrapped = arguments.pop("hypers", {})
+        super().__init__(params, {**arguments, **wrapped})
+        unknown = [name for name in wrapped if name not in self._rule.keys(self.param_groups[0])]
+        if unknown:
+            raise TypeError(f"{type(self).__name__} with this rule has no argument {unknown[0]!r}")
         if self._starts_at_once:
             self._attach()
 
@@ -108,12 +92,17 @@ class Optimizer(torch.optim.Optimizer):
             ValueError: a parameter comes twice or cannot be updated, or a hyperparameter is out of range. Nothing was
                 added.
         """
-        if isinstance(param_group, dict) and isinstance(param_group.get("params"), (list, tuple)):
-            given = [p[1] if isinstance(p, tuple) else p for p in param_group["params"]]
-            if len({id(p) for p in given}) != len(given):
-                raise ValueError("some parameters appear more than once in a parameter group")
+        if isinstance(param_group, dict) and "params" in param_group:
+            if not isinstance(param_group["params"], (torch.Tensor, set)):
+                param_group["params"] = list(param_group["params"])
+                given = [p[1] if isinstance(p, tuple) else p for p in param_group["params"]]
+                if len({id(p) for p in given}) != len(given):
+                    raise ValueError("some parameters appear more than once in a parameter group")
+            if "rule" in param_group:
+                self._rule.complete(param_group)
         super().add_param_group(param_group)
         try:
+            self._rule.complete(param_group)
             self._check_group(param_group)
         except BaseException:
             self.param_groups.pop()
@@ -128,14 +117,14 @@ class Optimizer(torch.optim.Optimizer):
                 raise ValueError(f"{name}: petrain.torch.{type(self).__name__} supports {default!r} alone")
         for i, p in enumerate(group["params"]):
             check_parameter(p, f"parameter {i} of the group")
-        self._settings.check(group)
+        self._rule.check(group)
 
     def _attach(self) -> Attachment | None:
         """None where no parameter has a gradient or a state."""
         self._attachment = None
         with torch.no_grad():
             attachment = Attachment(
-                self._settings, self.param_groups, self.state, self._seed, everyone=self._starts_at_once
+                self._rule, self.param_groups, self.state, self._seed, everyone=self._starts_at_once
             )
             if attachment.members:
                 attachment.show(self.param_groups, self.state)
@@ -207,7 +196,7 @@ class Optimizer(torch.optim.Optimizer):
                 state_dict = result
         groups, state = self._matched(state_dict)
         with torch.no_grad():
-            attachment = Attachment(self._settings, groups, state, self._seed, everyone=self._starts_at_once)
+            attachment = Attachment(self._rule, groups, state, self._seed, everyone=self._starts_at_once)
             self.__setstate__({"state": state, "param_groups": groups})
             if attachment.members:
                 attachment.show(groups, state)
@@ -228,7 +217,7 @@ class Optimizer(torch.optim.Optimizer):
                 )
             numbers.update(zip(new["params"], group["params"], strict=True))
             for key, value in group.items():
-                if key in ("params", *_OWN) or (key not in new and key != "initial_lr"):
+                if key in ("params", *OWN) or (key not in new and key != "initial_lr"):
                     new[key] = value
             self._check_group(new)
         state: defaultdict[Any, dict[str, Any]] = defaultdict(dict)
@@ -244,31 +233,20 @@ class Optimizer(torch.optim.Optimizer):
         self._attachment = None
 
 
-def _plain(value: Any, name: str) -> Any:
-    """A hyperparameter without tensors."""
-    if isinstance(value, torch.Tensor):
-        if value.numel() != 1:
-            raise ValueError(f"{name}: expected a tensor of one element, got one of shape {tuple(value.shape)}")
-        return value.item()
-    if isinstance(value, (tuple, list)):
-        return tuple(_plain(item, name) for item in value)
-    return value
-
-
 def _constructor(signature: inspect.Signature) -> Callable[..., None]:
     def __init__(self: Optimizer, *args: Any, **kwargs: Any) -> None:  # noqa: N807
-        bound = signature.bind(self, *args, **kwargs)
+        bound = signature.bind(*args, **kwargs)
         bound.apply_defaults()
-        arguments = dict(bound.arguments)
-        del arguments["self"]
-        self._setup(arguments)
+        self._setup(dict(bound.arguments))
 
-    __init__.__signature__ = signature  # type: ignore[attr-defined]
+    own = inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    __init__.__signature__ = inspect.Signature([own, *signature.parameters.values()])  # type: ignore[attr-defined]
     return __init__
 
 
 def _documentation(name: str, native: type[optim.Optimizer], is_shared: bool) -> str:
     text = inspect.cleandoc(native.__doc__ or "").partition("Example:")[0].rstrip()
+    more = ", rank=1" if "rank" in arguments_of(native) else ""
     like = f"The arguments are those of torch.optim.{name}. " if is_shared else ""
     return f"""{text}
 
@@ -276,10 +254,10 @@ def _documentation(name: str, native: type[optim.Optimizer], is_shared: bool) ->
 
 Example:
     >>> import torch, petrain.torch
-    >>> p = torch.nn.Parameter(torch.tensor([1.0]))
-    >>> opt = petrain.torch.{name}([p], lr=0.01)
+    >>> p = torch.nn.Parameter(torch.eye(3))
+    >>> opt = petrain.torch.{name}([p], lr=0.01{more})
     >>> p.square().sum().backward()
     >>> opt.step(zero_grads=True)
-    >>> bool(p < 1)
+    >>> bool(p.trace() < 3)
     True
 """

@@ -3,7 +3,6 @@ torch.optim, or of its native class; see ``Optimizer.__init_subclass__``."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -12,7 +11,7 @@ from petrain import optim
 from petrain.torch._optimizer import Optimizer
 
 
-class SGD(Optimizer, native=optim.SGD, counts=False):
+class SGD(Optimizer, native=optim.SGD):
     pass
 
 
@@ -28,11 +27,16 @@ class Adadelta(Optimizer, native=optim.Adadelta):
     pass
 
 
-class Adamax(Optimizer, native=optim.Adamax):
+class Adam(Optimizer, native=optim.Adam, handles=("decoupled_weight_decay",)):
     pass
 
 
 class AdamW(Optimizer, native=optim.AdamW):
+    def _setup(self, arguments: dict[str, Any]) -> None:
+        super()._setup({**arguments, "decoupled_weight_decay": True})  # torch's groups say so too
+
+
+class Adamax(Optimizer, native=optim.Adamax):
     pass
 
 
@@ -41,6 +45,10 @@ class NAdam(Optimizer, native=optim.NAdam):
 
 
 class RAdam(Optimizer, native=optim.RAdam):
+    pass
+
+
+class AdEMAMix(Optimizer, native=optim.AdEMAMix):
     pass
 
 
@@ -56,27 +64,67 @@ class LARS(Optimizer, native=optim.LARS):
     pass
 
 
-class AdEMAMix(Optimizer, native=optim.AdEMAMix):
+class Adafactor(Optimizer, native=optim.Adafactor):
     pass
 
 
-class Adam(Optimizer, native=optim.Adam):
-    @classmethod
-    def _handled(cls) -> tuple[str, ...]:
-        return ("decoupled_weight_decay",)
-
-    @classmethod
-    def _rule_of(cls, group: Mapping[str, Any]) -> tuple[str, dict[str, float]]:
-        return AdamW._rule_of(group) if group["decoupled_weight_decay"] else super()._rule_of(group)
+class Muon(Optimizer, native=optim.Muon):
+    pass
 
 
-class Adagrad(Optimizer, native=optim.Adagrad):
+class GaLore(Optimizer, native=optim.GaLore):
+    pass
+
+
+class APOLLO(Optimizer, native=optim.APOLLO):
+    pass
+
+
+class Adagrad(Optimizer, native=optim.Adagrad, handles=("initial_accumulator_value",)):
     _starts_at_once = True
-
-    @classmethod
-    def _handled(cls) -> tuple[str, ...]:
-        return ("initial_accumulator_value",)
 
 
 class ScheduleFreeAdamW(Optimizer, native=optim.ScheduleFreeAdamW):
     _kept: list[tuple[torch.Tensor, torch.Tensor]] | None = None  # y, while the parameters hold x
+
+    @torch.no_grad()
+    def eval(self) -> None:
+        """Put the average x = y + (1 - 1 / beta1) (z - y) into the parameters. :meth:`train` brings y back, bit for
+        bit; until then a step is refused, and so is saving."""
+        if self._kept is not None:
+            return
+        self._kept = []
+        for group in self.param_groups:
+            weight = 1 - 1 / float(group["betas"][0])
+            for p in group["params"]:
+                state = self.state.get(p)
+                if not state or state["step"] == 0:
+                    continue
+                self._kept.append((p, p.detach().clone()))
+                y = p.to(state["z"].dtype)
+                p.copy_(y + weight * (state["z"] - y))
+
+    @torch.no_grad()
+    def train(self) -> None:
+        """Undo :meth:`eval`."""
+        for p, y in self._kept or []:
+            p.copy_(y)
+        self._kept = None
+
+    def _must_train(self) -> None:
+        if self._kept is not None:
+            raise RuntimeError("the parameters hold the average: call train() first")
+
+    def step(self, closure: Any = None, **options: Any) -> Any:
+        """As :meth:`Optimizer.step`, in training mode."""
+        self._must_train()
+        return super().step(closure, **options)
+
+    def state_dict(self) -> dict[str, Any]:
+        """As that of every optimizer, in training mode."""
+        self._must_train()
+        return super().state_dict()
+
+    def __getstate__(self) -> dict[str, Any]:
+        self._must_train()
+        return super().__getstate__()
