@@ -38,8 +38,8 @@ struct MatrixStep {
   double* memory;
 };
 
-// A gradient with a larger norm counts as one that is not finite: its products would leave float32.
-constexpr double kMostNorm = 1e37;
+// A gradient with a larger norm counts as one that is not finite: its squares would leave float32.
+constexpr double kMostNorm = 1e18;
 
 class MatrixRule {
  public:
