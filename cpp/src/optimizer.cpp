@@ -74,7 +74,8 @@ Optimizer::Param Optimizer::make_param(TensorView view, std::size_t group) const
     if (state.kind != kernels::StateKind::exact) dtype = groups_[group].state_dtype.value_or(computed);
     const bool codes = dtype == DType::i8;
     if (codes && state.kind == kernels::StateKind::square) dtype = DType::u8;
-    param.states.emplace_back(dtype, state.shape);
+    const std::size_t offset = 1088 * (param.states.size() + 1);  // arrays of the caller begin near that of a page
+    param.states.push_back(Tensor::staggered(dtype, state.shape, offset));
     const std::int64_t size = param.states.back().size();
     const std::int64_t groups_of_codes = codes ? (size + kCodesPerScale - 1) / kCodesPerScale : 0;
     param.scales.emplace_back(DType::f32, Shape{groups_of_codes});
