@@ -35,10 +35,10 @@ def everything(core, params):
 @pytest.mark.parametrize("rounding", ["nearest", "stochastic"])
 def test_the_same_bits_for_any_number_of_threads(threads, rule, state_dtype, rounding):
     results = []
-    for count in (1, 2, 3, 7):
+    for count in (1, 2, 5):
         threads(count)
         dtype = np.float32 if rounding == "nearest" else ml_dtypes.bfloat16
-        params = [normal(m, n, seed=9).astype(dtype) for m, n in ((300, 700), (700, 300), (5, 8), (150, 150))]
+        params = [normal(m, n, seed=9).astype(dtype) for m, n in ((300, 700), (600, 150), (5, 8))]
         hypers = {"rank": 5, "update_proj_gap": 2} if "rank" in MATRIX[rule]["hypers"] else {}
         core = make(rule, params, state_dtype, rounding, lr=0.01, **hypers)
         for step in range(3):

@@ -1,8 +1,9 @@
 // Rules that see a tensor as a matrix, through the C++ interface.
 #include <cmath>
 #include <cstdint>
-#include <limits>
+#include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "check.hpp"

@@ -142,7 +142,8 @@ class Adafactor : public MatrixRule {
       const auto beta = static_cast<float>(step.hypers[momentum]);
       const std::size_t last = step.states.size() - 1;
       active_kernels().matrix->momentum({x, state_args(step, last, kernels::StateKind::average), begin, count, beta,
-                                         static_cast<float>((1 - step.hypers[momentum]) * factor), 0, 1, step.args.key});
+                                         static_cast<float>((1 - step.hypers[momentum]) * factor), 0, 1,
+                                         step.args.key});
       write_parameter(step, begin, count, x, 1, decay);
     });
   }
