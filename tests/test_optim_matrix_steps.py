@@ -222,6 +222,20 @@ def test_rows_alone_are_refused(rule):
     assert core.steps(0) == 0
 
 
+@pytest.mark.parametrize("layerwise", ["lamb", "lars"])
+def test_beside_a_rule_that_follows_norms(layerwise):
+    params, alone = [normal(6, 9), normal(6, 9), normal(30)], [normal(6, 9), normal(6, 9), normal(30)]
+    rules = ["muon", layerwise, layerwise]
+    together = _core.Optimizer([(rule, {}, [p]) for rule, p in zip(rules, params, strict=True)])
+    apart = [_core.Optimizer([(rule, {}, [p])]) for rule, p in zip(rules, alone, strict=True)]
+    for step in range(3):
+        grads = [normal(*p.shape, seed=step) for p in params]
+        together.step(grads)
+        for core, grad in zip(apart, grads, strict=True):
+            core.step([grad])
+    np.testing.assert_equal(params, alone)
+
+
 def test_an_elementwise_rule_beside_is_untouched():
     """Its bits are those of an optimizer of its own."""
     params, alone = [normal(10), normal(40, 30), normal(20000)], [normal(10), normal(20000)]

@@ -25,7 +25,8 @@ struct StateSpec {
   Shape shape;
 };
 
-// One step of one tensor, which is not empty. Nothing that a step does may throw: other tensors have been written.
+// One step of one tensor, which is not empty. Nothing that a step does may throw, but for want of memory: other
+// tensors have been written.
 struct MatrixStep {
   kernels::StepArgs args;  // parameter, gradient and what is done to both; without states and coefficients
   const Shape& shape;
