@@ -1,6 +1,6 @@
 """Optimizer steps against torch's fused ones, other libraries where they are installed, and the memory's own rate.
 
-    python bench/bench_optim.py [--only adamw lora small states half rules] [--threads 1 2] [--json out.json]
+    python bench/bench_optim.py [--only adamw lora small states half rules matrices] [--threads 1 2] [--json out.json]
 
 Every rival steps the same shapes through its public interface, Python overhead included. "clip + zero" is
 clip_grad_norm_, step and zero_grad(set_to_none=False) for torch, one call for petrain.
@@ -170,6 +170,31 @@ def rules(report: common.Report, threads: int, rounds: int) -> None:
         report.add(f"{name} f32, 32 M", threads, ratio, "its own traffic", 0.8 if threads == 2 else None)
 
 
+def matrices(report: common.Report, threads: int, rounds: int) -> None:
+    """Rules that see a tensor as a matrix: against torch's where it has them, else against the full AdamW."""
+    shape = (1024, 4096)
+
+    def ours(make: Callable[[list[np.ndarray]], petrain.optim.Optimizer]) -> Callable[[], None]:
+        rng = np.random.default_rng(0)
+        p, g = (rng.standard_normal(shape).astype(np.float32) for _ in range(2))
+        opt = make([p])
+        return lambda: opt.step([g])
+
+    def theirs(cls: type[torch.optim.Optimizer]) -> Callable[[], None]:
+        return cls(parameters([shape])).step
+
+    rivals = {"petrain": ours(petrain.optim.Adafactor), "torch": theirs(torch.optim.Adafactor)}
+    ratio = common.race(rivals, rounds).ratio("torch", "petrain")
+    report.add("Adafactor, 1024 × 4096", threads, ratio, "torch", None)
+    rivals = {"petrain": ours(petrain.optim.Muon), "torch": theirs(torch.optim.Muon)}
+    ratio = common.race(rivals, max(3, rounds // 3)).ratio("torch", "petrain")
+    report.add("Muon, 1024 × 4096", threads, ratio, "torch, in bfloat16", None)
+    for cls in (petrain.optim.GaLore, petrain.optim.APOLLO):
+        rivals = {"petrain": ours(lambda p, cls=cls: cls(p, rank=128)), "full": ours(petrain.optim.AdamW)}
+        ratio = common.race(rivals, rounds).ratio("full", "petrain")
+        report.add(f"{cls.__name__}, rank 128, 1024 × 4096", threads, ratio, "petrain's full AdamW", None)
+
+
 PARTS = {
     "adamw": lambda *a: (steps(*a, ["one tensor of 32 M", "BERT-base"]), bandwidth(*a)),
     "lora": lambda *a: steps(*a, ["LoRA, 144 tensors"]),
@@ -177,6 +202,7 @@ PARTS = {
     "states": states,
     "half": half,
     "rules": rules,
+    "matrices": matrices,
 }
 
 

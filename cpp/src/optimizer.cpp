@@ -135,9 +135,8 @@ void Optimizer::set_hyper(std::size_t group, const std::string& name, double val
   if (name == "lr") hyper.range = kernels::Range::non_negative;
   check_range(hyper, value);
   double& own = groups_.at(group).hypers[index];
-  const bool used =
-      std::any_of(params_.begin(), params_.end(), [&](const Param& param) { return param.group == group; });
-  if (hyper.fixed && used && own != value) {
+  const auto is_here = [&](const Param& param) { return param.group == group; };
+  if (hyper.fixed && own != value && std::any_of(params_.begin(), params_.end(), is_here)) {
     throw std::invalid_argument(name + " cannot be changed once there are states of its shape: it is " +
                                 number_text(own) + ", got " + number_text(value));
   }

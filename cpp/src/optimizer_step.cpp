@@ -286,6 +286,7 @@ StepInfo Optimizer::step_scaled(std::span<const ConstTensorView> grads, double s
     const FlushDenormals flush(flushes());
     if (work.layerwise && !info.skipped) {
       for_my_chunks([&](std::int64_t i, const Chunk& chunk, const Work::PerParam& own) {
+        if (own.matrix) return;
         const auto direct = kernels.optim->direct[own.rule][own.precision];
         if (direct != nullptr) sums[i] = direct(args_of(chunk));
       });

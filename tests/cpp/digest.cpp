@@ -107,7 +107,7 @@ void change_hypers(Optimizer& optimizer) {
 
 void update_rules(const Emit& emit) {
   for (const RuleInfo& rule : rules()) {
-    if (rule.matrix) continue;  // of products
+    if (rule.matrix) continue;  // of products; Adafactor, which needs none, is below
     for (const std::string variant : {"default", "changed", "clipped"}) {
       Random random(1);
       Arrays params = arrays(random, 1);
@@ -125,6 +125,38 @@ void update_rules(const Emit& emit) {
         for (const auto& [name, view] : optimizer.state(i)) digest.add(view);
       }
       emit(rule.name + "/" + variant, digest);
+    }
+  }
+}
+
+void adafactor(const Emit& emit) {
+  const std::vector<Shape> shapes = {{9}, {50, 70}, {3, 40, 5}, {300, 2500}};
+  for (const std::string rule : {"adafactor", "adafactor_momentum"}) {
+    for (const std::string variant : {"default", "changed"}) {
+      Random random(6);
+      Arrays params;
+      std::vector<TensorView> param_views;
+      for (const Shape& shape : shapes) {
+        params.push_back(random.floats(static_cast<std::size_t>(element_count(shape)), 1));
+        param_views.push_back({params.back().data(), DType::f32, shape});
+      }
+      Optimizer optimizer({{rule, {}, param_views}});
+      if (variant != "default") change_hypers(optimizer);
+      Digest digest;
+      for (int step = 0; step < 3; ++step) {
+        Arrays grads;
+        std::vector<ConstTensorView> grad_views;
+        for (const Shape& shape : shapes) {
+          grads.push_back(random.floats(static_cast<std::size_t>(element_count(shape)), 0.1f));
+          grad_views.push_back({grads.back().data(), DType::f32, shape});
+        }
+        digest.add(optimizer.step(grad_views, {.max_norm = 10}).grad_norm);
+      }
+      for (std::size_t i = 0; i < params.size(); ++i) {
+        digest.add(params[i]);
+        for (const auto& [name, view] : optimizer.state(i)) digest.add(view);
+      }
+      emit(rule + "/" + variant, digest);
     }
   }
 }
@@ -256,7 +288,8 @@ void initial_values(const Emit& emit) {
 }
 
 using Operator = void (*)(const Emit& emit);
-constexpr Operator kOperators[] = {update_rules, storage, accumulation, quantization, layers, initial_values};
+constexpr Operator kOperators[] = {update_rules, adafactor, storage,       accumulation,
+                                   quantization, layers,    initial_values};
 
 std::vector<std::string> all_lines() {
   std::vector<std::string> lines;

@@ -23,7 +23,7 @@ struct RuleInfo {
   std::vector<std::string> states;       // tensors that the rule keeps for each parameter; of a matrix rule, a matrix
   std::vector<std::string> memory;       // numbers that it keeps for each parameter
   // Whether the rule sees a tensor as a matrix. It then computes in float32, and counts a gradient with a norm beyond
-  // 1e37 as one that is not finite.
+  // 1e18 as one that is not finite.
   bool matrix = false;
   std::vector<std::string> fixed = {};                           // hyperparameters that a state's shape follows
   std::map<std::string, std::vector<std::string>> choices = {};  // the names for the values 0, 1, … of some

@@ -25,7 +25,8 @@ struct StateSpec {
   Shape shape;
 };
 
-// One step of one tensor, which is not empty. Nothing that a step does may throw: other tensors have been written.
+// One step of one tensor, which is not empty. Nothing that a step does may throw, but for want of memory: other
+// tensors have been written.
 struct MatrixStep {
   kernels::StepArgs args;  // parameter, gradient and what is done to both; without states and coefficients
   const Shape& shape;
@@ -38,8 +39,8 @@ struct MatrixStep {
   double* memory;
 };
 
-// A gradient with a larger norm counts as one that is not finite: its products would leave float32.
-constexpr double kMostNorm = 1e37;
+// A gradient with a larger norm counts as one that is not finite: its squares would leave float32.
+constexpr double kMostNorm = 1e18;
 
 class MatrixRule {
  public:

@@ -64,7 +64,9 @@ class Muon : public MatrixRule {
     const double length = std::sqrt(sum_of_squares(given.as<float>(), given.size()));
     Tensor x = Tensor::uninitialized(DType::f32, step.shape);
     scaled_copy(step.flush, given.as<float>(), x.size(), finite_float(1 / std::max(length, h[eps])), x.as<float>());
-    Tensor next = std::move(given), gram(DType::f32, {k, k}), scaled(DType::f32, {k, k}), factor(DType::f32, {k, k});
+    Tensor next = std::move(given);
+    Tensor gram = Tensor::uninitialized(DType::f32, {k, k}), scaled = Tensor::uninitialized(DType::f32, {k, k});
+    Tensor factor = Tensor::uninitialized(DType::f32, {k, k});
     const ConstMatrix a(gram.as<float>(), k, k), b(factor.as<float>(), k, k);
     for (int i = 0; i < static_cast<int>(h[ns_steps]); ++i) {
       const ConstMatrix from(x.as<float>(), m, n), wide = m <= n ? from : from.transposed();

@@ -66,8 +66,10 @@ class GaLore(_Projected):
         >>> opt = GaLore(groups, rank=4, lr=1e-2)
         >>> opt.state_bytes == 4 * (64 * 4 + 2 * 128 * 4) + 4 * 2 * 128
         True
-        >>> opt.step([np.ones_like(weight), np.ones_like(bias)]).skipped
-        False
+        >>> rng = np.random.default_rng(0)
+        >>> info = opt.step([rng.standard_normal(p.shape).astype(np.float32) for p in (weight, bias)])
+        >>> int(np.linalg.matrix_rank(weight))
+        4
     """
 
     _prefix = "galore_"
