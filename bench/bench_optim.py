@@ -157,6 +157,8 @@ def rules(report: common.Report, threads: int, rounds: int) -> None:
     size = 32 * M
     grad = np.full(size, 1e-3, np.float32)
     for name, facts in _core.rules().items():
+        if facts["matrix"]:
+            continue  # its work is in products
         arrays = [np.ones(size, np.float32) for _ in range(1 + min(len(facts["states"]), 2))]
         opt = _core.Optimizer([(name, {}, [np.ones(size, np.float32)])])
         streams = 1 + len(facts["states"])

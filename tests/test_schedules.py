@@ -194,15 +194,16 @@ def test_one_cycle_per_group():
 
 @pytest.mark.parametrize("rule", _core.rules())
 def test_a_step_at_a_rate_of_0_leaves_the_parameters(rng, rule):
-    p = rng.standard_normal(100).astype(np.float32)
-    core = _core.Optimizer([(rule, {}, [p])])
+    p = rng.standard_normal((10, 10)).astype(np.float32)
+    hypers = {"rank": 4} if "rank" in _core.rules()[rule]["hypers"] else {}
+    core = _core.Optimizer([(rule, hypers, [p])])
     core.set_hyper(0, "lr", 0.0)
     before = p.copy()
     for _ in range(2):
-        core.step([rng.standard_normal(100).astype(np.float32)])
+        core.step([rng.standard_normal((10, 10)).astype(np.float32)])
     np.testing.assert_array_equal(p, before)
     core.set_hyper(0, "lr", 0.1)
-    core.step([rng.standard_normal(100).astype(np.float32)])
+    core.step([rng.standard_normal((10, 10)).astype(np.float32)])
     assert np.isfinite(p).all()
     assert (p != before).all()
 

@@ -5,7 +5,8 @@ import pytest
 from petrain import _core, optim
 
 LAYERWISE = ("lars", "lamb")
-RULES = [rule for rule in _core.rules() if rule not in LAYERWISE]
+MATRIX = [rule for rule, facts in _core.rules().items() if facts["matrix"]]
+RULES = [rule for rule in _core.rules() if rule not in (*LAYERWISE, *MATRIX)]
 
 
 def normal(*shape, seed=0):

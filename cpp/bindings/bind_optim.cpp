@@ -125,11 +125,17 @@ void register_optim(py::module_& module) {
           entry["hypers"] = rule.hypers;
           entry["states"] = rule.states;
           entry["memory"] = rule.memory;
+          entry["matrix"] = rule.matrix;
+          entry["fixed"] = rule.fixed;
+          entry["choices"] = rule.choices;
           result[py::str(rule.name)] = entry;
         }
         return result;
       },
       "Every update rule of this build: its hyperparameters with their defaults, and its state tensors.");
+  module.def(
+      "check_hypers", &check_hypers, py::arg("rule"), py::arg("hypers"),
+      "ValueError where the rule has no such hyperparameter, or a value is out of the range that set_hyper takes.");
 
   py::class_<StepInfo>(module, "StepInfo", "What a step found and did.")
       .def_readonly("grad_norm", &StepInfo::grad_norm, "Global L2 norm of the gradients before clipping.")

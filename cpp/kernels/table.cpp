@@ -6,6 +6,7 @@
 namespace petrain::kernels {
 
 extern const GemmTable PETRAIN_TABLE(gemm);
+extern const MatrixTable PETRAIN_TABLE(matrix);
 extern const NnTable PETRAIN_TABLE(nn);
 extern const OptimTable PETRAIN_TABLE(optim);
 extern const QuantTable PETRAIN_TABLE(quant);
@@ -15,6 +16,7 @@ extern const WideTable PETRAIN_TABLE(wide);
 extern const KernelTable PETRAIN_TABLE(kernels) = {
     .isa = PETRAIN_STRING(PETRAIN_ISA),
     .gemm = &PETRAIN_TABLE(gemm),
+    .matrix = &PETRAIN_TABLE(matrix),
     .nn = &PETRAIN_TABLE(nn),
     .optim = &PETRAIN_TABLE(optim),
     .quant = &PETRAIN_TABLE(quant),

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "gemm.hpp"
+#include "matrix.hpp"
 #include "nn.hpp"
 #include "optim.hpp"
 #include "quant.hpp"
@@ -13,6 +14,7 @@ namespace petrain::kernels {
 struct KernelTable {
   const char* isa;
   const GemmTable* gemm;
+  const MatrixTable* matrix;
   const NnTable* nn;
   const OptimTable* optim;
   const QuantTable* quant;

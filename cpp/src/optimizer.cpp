@@ -59,7 +59,9 @@ Optimizer::Param Optimizer::make_param(TensorView view, std::size_t group) const
   require_float(view, what);
   const Rule& rule = rule_list()[groups_[group].rule];
   const Rounding rounding = groups_[group].rounding;
-  const DType computed = view.dtype == DType::f64 ? DType::f64 : DType::f32;
+  const double* hypers = groups_[group].hypers.data();
+  if (rule.matrix) rule.matrix->check(view.shape, hypers, what);
+  const DType computed = view.dtype == DType::f64 && !rule.matrix ? DType::f64 : DType::f32;
   const bool half = view.dtype == DType::f16 || view.dtype == DType::bf16;
   if (rounding != Rounding::nearest && !half) {
     throw std::invalid_argument(what + ": only parameters of 16 bits can be rounded other than to the nearest, got " +
@@ -67,21 +69,23 @@ Optimizer::Param Optimizer::make_param(TensorView view, std::size_t group) const
   }
   Param param{std::move(view), group};
   for (std::size_t i = 0; i < rule.memory.size(); ++i) param.memory[i] = rule.memory[i].value;
-  for (const kernels::State& state : rule.states) {
+  for (const StateSpec& state : states_of(rule, param.view.shape, hypers)) {
     DType dtype = computed;
     if (state.kind != kernels::StateKind::exact) dtype = groups_[group].state_dtype.value_or(computed);
     const bool codes = dtype == DType::i8;
     if (codes && state.kind == kernels::StateKind::square) dtype = DType::u8;
-    param.states.emplace_back(dtype, param.view.shape);
-    const std::int64_t groups_of_codes = codes ? (param.view.size() + kCodesPerScale - 1) / kCodesPerScale : 0;
+    const std::size_t offset = 1088 * (param.states.size() + 1);  // arrays of the caller begin near that of a page
+    param.states.push_back(Tensor::staggered(dtype, state.shape, offset));
+    const std::int64_t size = param.states.back().size();
+    const std::int64_t groups_of_codes = codes ? (size + kCodesPerScale - 1) / kCodesPerScale : 0;
     param.scales.emplace_back(DType::f32, Shape{groups_of_codes});
   }
   if (rounding == Rounding::kahan) param.extra = Tensor(param.view.dtype, param.view.shape);
   if (rounding == Rounding::master) {
     // Σ 1 p: the sum of one gradient is a copy in float32.
     param.extra = Tensor(DType::f32, param.view.shape);
-    active_kernels().optim->accumulate({param.extra.as<float>(), param.view.data, kernels::Storage::f32,
-                                        storage_of(param.view.dtype), 0, param.view.size(), 1.0f, true, 0});
+    active_kernels().optim->accumulate(
+        {param.extra.as<float>(), param.view.data, storage_of(param.view.dtype), 0, param.view.size(), 1.0f, true});
   }
   return param;
 }
@@ -117,13 +121,7 @@ void Optimizer::check_apart(const ConstTensorView& grad, std::size_t index) cons
 const RuleInfo& Optimizer::rule(std::size_t group) const { return rule_list()[groups_.at(group).rule].info; }
 
 std::size_t Optimizer::hyper_index(std::size_t group, const std::string& name) const {
-  const Rule& rule = rule_list()[groups_.at(group).rule];
-  std::string names;
-  for (std::size_t i = 0; i < rule.hypers.size(); ++i) {
-    if (name == rule.hypers[i].name) return i;
-    names += (i ? ", " : "") + std::string(rule.hypers[i].name);
-  }
-  throw std::invalid_argument(rule.info.name + " has no hyperparameter \"" + name + "\"; it has: " + names);
+  return find_hyper(rule_list()[groups_.at(group).rule], name);
 }
 
 double Optimizer::hyper(std::size_t group, const std::string& name) const {
@@ -136,7 +134,14 @@ void Optimizer::set_hyper(std::size_t group, const std::string& name, double val
   // Warm-ups begin and schedules end at 0; an optimizer that is made with it is a mistake.
   if (name == "lr") hyper.range = kernels::Range::non_negative;
   check_range(hyper, value);
-  groups_.at(group).hypers[index] = value;
+  double& own = groups_.at(group).hypers[index];
+  const bool used =
+      std::any_of(params_.begin(), params_.end(), [&](const Param& param) { return param.group == group; });
+  if (hyper.fixed && used && own != value) {
+    throw std::invalid_argument(name + " cannot be changed once there are states of its shape: it is " +
+                                number_text(own) + ", got " + number_text(value));
+  }
+  own = value;
 }
 
 void Optimizer::set_steps(std::size_t param, std::int64_t steps) {
@@ -161,13 +166,14 @@ void Optimizer::set_memory(std::size_t param, const std::string& name, double va
 
 std::vector<std::pair<std::string, TensorView>> Optimizer::state(std::size_t param) {
   Param& own = params_.at(param);
-  const auto& names = rule(own.group).states;
+  const Group& group = groups_[own.group];
+  const auto specs = states_of(rule_list()[group.rule], own.view.shape, group.hypers.data());
   std::vector<std::pair<std::string, TensorView>> result;
-  for (std::size_t i = 0; i < names.size(); ++i) {
-    result.emplace_back(names[i], own.states[i].view());
-    if (dtype_size(own.states[i].dtype()) == 1) result.emplace_back(names[i] + "_scale", own.scales[i].view());
+  for (std::size_t i = 0; i < specs.size(); ++i) {
+    result.emplace_back(specs[i].name, own.states[i].view());
+    if (dtype_size(own.states[i].dtype()) == 1) result.emplace_back(specs[i].name + "_scale", own.scales[i].view());
   }
-  const Rounding rounding = groups_[own.group].rounding;
+  const Rounding rounding = group.rounding;
   if (rounding == Rounding::kahan) result.emplace_back("compensation", own.extra.view());
   if (rounding == Rounding::master) result.emplace_back("master", own.extra.view());
   return result;

@@ -8,6 +8,7 @@
 #include "chunks.hpp"
 #include "denormals.hpp"
 #include "isa.hpp"
+#include "optimizer_work.hpp"
 #include "petrain/optim.hpp"
 #include "random.hpp"
 #include "rule_list.hpp"
@@ -15,21 +16,6 @@
 #include "threads.hpp"
 
 namespace petrain {
-
-// Everything about a step that is known before gradients are read.
-struct Optimizer::Work {
-  struct PerParam {
-    kernels::StepArgs args{};
-    int rule = 0, precision = 0;  // of the kernel table
-    bool present = true;
-    std::array<double, 2> memory{};  // after the step
-  };
-  std::vector<PerParam> params;
-  std::vector<CoefficientBytes> coefficients;
-  bool layerwise = false;
-  std::vector<Tensor> added_up;  // gradients by rows in which a row came twice
-  std::vector<Chunk> by_rows;    // in the place of the optimizer's own chunks, where a gradient is given by rows
-};
 
 namespace {
 
@@ -74,8 +60,8 @@ SortedRows sort_rows(const ConstTensorView& grad, Rows rows, std::int64_t width)
     target += first;
     sorted.begins[target] = target * width;
     const std::byte* from = grad.as<std::byte>() + order[i] * width * static_cast<std::int64_t>(dtype_size(grad.dtype));
-    active_kernels().optim->accumulate({sorted.added_up.as<float>() + target * width, from, kernels::Storage::f32,
-                                        storage_of(grad.dtype), 0, width, 1.0f, first, 0});
+    active_kernels().optim->accumulate(
+        {sorted.added_up.as<float>() + target * width, from, storage_of(grad.dtype), 0, width, 1.0f, first});
   }
   return sorted;
 }
@@ -129,14 +115,17 @@ Optimizer::Work Optimizer::prepare(std::span<const ConstTensorView> grads, doubl
     own.precision = param.view.dtype == DType::f64 ? 1 : 0;
     own.memory = param.memory;
     // Parameters of one group that have made the same steps share their coefficients.
-    if (before == nullptr || param.group != before->group || param.steps != before->steps ||
-        param.memory != before->memory || (param.view.dtype == DType::f64) != (before->view.dtype == DType::f64)) {
+    if (rule.matrix) {
+      own.matrix = work.matrices = true;
+    } else if (before == nullptr || param.group != before->group || param.steps != before->steps ||
+               param.memory != before->memory ||
+               (param.view.dtype == DType::f64) != (before->view.dtype == DType::f64)) {
       work.coefficients.push_back(
           rule.prepare[own.precision](group.hypers.data(), static_cast<double>(param.steps + 1), own.memory.data()));
     } else {
       own.memory = work.params[static_cast<std::size_t>(before - params_.data())].memory;
     }
-    before = &param;
+    if (!rule.matrix) before = &param;
     work.layerwise = work.layerwise || rule.trust != nullptr;
 
     kernels::StepArgs& args = own.args;
@@ -146,7 +135,7 @@ Optimizer::Work Optimizer::prepare(std::span<const ConstTensorView> grads, doubl
     args.grad_storage = storage_of(grad.dtype);
     args.rounding = static_cast<kernels::Rounding>(group.rounding);
     args.extra = const_cast<std::byte*>(param.extra.as<std::byte>());
-    for (std::size_t s = 0; s < param.states.size(); ++s) {
+    for (std::size_t s = 0; s < rule.states.size(); ++s) {
       args.state[s] = {const_cast<std::byte*>(param.states[s].as<std::byte>()),
                        const_cast<float*>(param.scales[s].as<float>()), storage_of(param.states[s].dtype()),
                        rule.states[s].kind};
@@ -154,7 +143,7 @@ Optimizer::Work Optimizer::prepare(std::span<const ConstTensorView> grads, doubl
     args.grad_scale = group.hypers.back() != 0 ? -scale : scale;  // maximize
     args.max_value = options.max_value;
     args.trust = 1;
-    args.coefficients = work.coefficients.back().bytes;  // reserved: it stays where it is
+    if (!rule.matrix) args.coefficients = work.coefficients.back().bytes;  // reserved: it stays where it is
     if (group.rounding == Rounding::stochastic || group.state_dtype) {
       args.key = static_cast<std::uint32_t>(random_bits(seed_, i, static_cast<std::uint64_t>(param.steps)));
     }
@@ -172,8 +161,8 @@ void Optimizer::add_rows(Work& work, std::size_t index, const ConstTensorView& g
   const Param& param = params_[index];
   const std::string what = "gradient " + std::to_string(index);
   const std::int64_t width = param.view.shape[0] == 0 ? 0 : param.view.size() / param.view.shape[0];
-  if (rule_list()[work.params[index].rule].trust != nullptr) {
-    throw std::invalid_argument(what + ": a rule that follows the norm of the tensor needs the whole gradient");
+  if (work.params[index].matrix || rule_list()[work.params[index].rule].trust != nullptr) {
+    throw std::invalid_argument(what + ": a rule that looks at the tensor as a whole needs the whole gradient");
   }
   for (const Tensor& state : param.states) {
     if (dtype_size(state.dtype()) == 1 && width % kCodesPerScale != 0) {
@@ -231,9 +220,13 @@ StepInfo Optimizer::step_scaled(std::span<const ConstTensorView> grads, double s
     return args;
   };
   const auto judge = [&] {
+    if (work.matrices) take_matrix_norms(work, chunks, squares);
     info.grad_norm = std::sqrt(tree_sum(squares)) * scale;
     info.skipped = !std::isfinite(info.grad_norm);
     if (info.grad_norm > options.max_norm) clip = std::min(options.max_norm / (info.grad_norm + 1e-6), 1.0);
+    for (const Work::PerParam& own : work.params) {
+      if (own.matrix && own.norm * scale * clip > kMostNorm) info.skipped = true;
+    }
   };
   const auto set_trust = [&] {
     for (std::size_t i = 0, first = 0; first < chunks.size(); first = i) {
@@ -251,6 +244,9 @@ StepInfo Optimizer::step_scaled(std::span<const ConstTensorView> grads, double s
     }
   };
 
+  // Where the gradients are so large that the factor itself is a denormal, it must not be taken for zero.
+  const auto flushes = [&] { return std::abs(scale * clip) >= std::numeric_limits<float>::min(); };
+
   parallel(threads_for(elements_ / kElementsPerThread), [&](const Team& team) {
     const ChunkRange mine = team.share(count);
     const auto for_my_chunks = [&](auto&& body) {
@@ -265,8 +261,7 @@ StepInfo Optimizer::step_scaled(std::span<const ConstTensorView> grads, double s
     team.barrier();
     if (team.rank == 0) judge();
     team.barrier();
-    // Where the gradients are so large that the factor itself is a denormal, it must not be taken for zero.
-    const FlushDenormals flush(std::abs(scale * clip) >= std::numeric_limits<float>::min());
+    const FlushDenormals flush(flushes());
     if (work.layerwise && !info.skipped) {
       for_my_chunks([&](std::int64_t i, const Chunk& chunk, const Work::PerParam& own) {
         const auto direct = kernels.optim->direct[own.rule][own.precision];
@@ -277,6 +272,7 @@ StepInfo Optimizer::step_scaled(std::span<const ConstTensorView> grads, double s
       team.barrier();
     }
     for_my_chunks([&](std::int64_t, const Chunk& chunk, const Work::PerParam& own) {
+      if (!info.skipped && own.matrix) return;
       if (!info.skipped) kernels.optim->step[own.rule][own.precision](args_of(chunk));
       if (options.zero_grads && !is_by_rows(options, chunk.param)) {
         const std::size_t element = dtype_size(grads[chunk.param].dtype);
@@ -293,6 +289,7 @@ StepInfo Optimizer::step_scaled(std::span<const ConstTensorView> grads, double s
     }
   }
   if (info.skipped) return info;
+  if (work.matrices) step_matrices(work, clip, flushes(), options.zero_grads);
   for (std::size_t i = 0; i < params_.size(); ++i) {
     if (!work.params[i].present) continue;
     ++params_[i].steps;

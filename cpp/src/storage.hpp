@@ -37,6 +37,20 @@ inline kernels::Storage sum_storage_of(DType dtype) {
   return dtype == DType::bf16 ? kernels::Storage::sum_bf16 : kernels::Storage::sum_code8;
 }
 
+inline std::int64_t storage_size(kernels::Storage storage) {
+  switch (storage) {
+    case kernels::Storage::f64:
+      return 8;
+    case kernels::Storage::f32:
+      return 4;
+    case kernels::Storage::f16:
+    case kernels::Storage::bf16:
+      return 2;
+    default:
+      return 1;
+  }
+}
+
 inline void require_float(const ConstTensorView& array, const std::string& what) {
   if (!is_float(array.dtype)) {
     throw std::invalid_argument(what + ": expected dtype float32, float64, float16 or bfloat16, got " +

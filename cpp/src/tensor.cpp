@@ -8,7 +8,8 @@
 namespace petrain {
 namespace {
 
-constexpr std::align_val_t kAlignment{64};
+constexpr std::align_val_t kAlignment{64}, kPage{4096};
+constexpr std::size_t kLarge = 65536;  // bytes from which on the place in a page matters
 
 struct DTypeFacts {
   const char* name;
@@ -54,12 +55,26 @@ Tensor Tensor::uninitialized(DType dtype, Shape shape) {
   return tensor;
 }
 
+Tensor Tensor::staggered(DType dtype, Shape shape, std::size_t offset) {
+  if (offset == 0 || static_cast<std::size_t>(element_count(shape)) * dtype_size(dtype) < kLarge) return {dtype, shape};
+  Tensor tensor;
+  tensor.dtype_ = dtype;
+  tensor.size_ = element_count(shape);
+  tensor.shape_ = std::move(shape);
+  auto* memory = static_cast<std::byte*>(::operator new[](tensor.nbytes() + offset, kPage));
+  tensor.data_ = std::unique_ptr<std::byte[], Free>(memory + offset, Free{offset});
+  std::memset(tensor.data_.get(), 0, tensor.nbytes());
+  return tensor;
+}
+
 Tensor Tensor::clone() const {
   Tensor copy = uninitialized(dtype_, shape_);
   if (size_ > 0) std::memcpy(copy.data_.get(), data_.get(), nbytes());
   return copy;
 }
 
-void Tensor::Free::operator()(std::byte* memory) const { ::operator delete[](memory, kAlignment); }
+void Tensor::Free::operator()(std::byte* memory) const {
+  ::operator delete[](memory - offset, offset == 0 ? kAlignment : kPage);
+}
 
 }  // namespace petrain

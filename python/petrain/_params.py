@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from typing import Any, TypeAlias
 
 import numpy as np
+
+from petrain import _core
 
 Array: TypeAlias = Any  # a NumPy array, or what exports DLPack from CPU memory
 Arrays: TypeAlias = "Sequence[Array] | Mapping[str, Array]"
@@ -38,8 +41,16 @@ def in_order(arrays: Arrays, names: Sequence[str] | None, what: str) -> list[Arr
     return [arrays[name] for name in names]
 
 
-def flatten(hypers: Mapping[str, Any]) -> dict[str, float]:
-    """Hyperparameters as the core names them: betas=(a, b) becomes beta1=a, beta2=b; a few rules have a third."""
+@cache
+def rule_info(rule: str) -> Mapping[str, Any]:
+    """What the core says of a rule; empty where it has none of this name, which it says better itself."""
+    return dict(_core.rules().get(rule, {"hypers": {}, "fixed": [], "choices": {}}))
+
+
+def flatten(hypers: Mapping[str, Any], rule: str) -> dict[str, float]:
+    """Hyperparameters as the core names them: betas=(a, b) becomes beta1=a, beta2=b; a few rules have a third. A
+    choice becomes its number."""
+    choices = rule_info(rule)["choices"]
     flat: dict[str, float] = {}
     for name, value in hypers.items():
         if name == "betas":
@@ -48,6 +59,10 @@ def flatten(hypers: Mapping[str, Any]) -> dict[str, float]:
             if not all(isinstance(beta, (int, float, np.number)) for beta in value):
                 raise TypeError(f"betas: expected two numbers, got {value!r}")
             flat.update({f"beta{i}": float(beta) for i, beta in enumerate(value, 1)})
+        elif name in choices:
+            if value not in choices[name]:
+                raise ValueError(f"{name}: expected one of {', '.join(choices[name])}, got {value!r}")
+            flat[name] = float(choices[name].index(value))
         elif isinstance(value, (int, float, np.number)):
             flat[name] = float(value)
         else:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from petrain import _core
-from petrain._params import flatten
+from petrain._params import flatten, rule_info
 
 
 def check_state(given: Any, own: Mapping[str, Any]) -> None:
@@ -28,10 +28,10 @@ def check_state(given: Any, own: Mapping[str, Any]) -> None:
         for key in ("rule", "state_dtype", "rounding"):
             _expect(f"{key} of group {i}", group[key], own_group[key])
         hypers = {key: value for key, value in group.items() if key not in ("rule", "state_dtype", "rounding")}
-        try:  # the core knows the ranges; lr may be 0 here
-            core = _core.Optimizer([(group["rule"], {}, [np.empty(0, np.float32)])])
-            for name, value in flatten(hypers).items():
-                core.set_hyper(0, name, value)
+        for name in rule_info(group["rule"])["fixed"]:
+            _expect(f"{name} of group {i}", group[name], own_group[name])
+        try:  # the core knows the ranges
+            _core.check_hypers(group["rule"], flatten(hypers, group["rule"]))
         except (TypeError, ValueError) as error:
             raise ValueError(f"state_dict: group {i}: {error}") from error
     for i, step in enumerate(given["steps"]):

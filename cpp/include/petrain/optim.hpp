@@ -20,12 +20,20 @@ namespace petrain {
 struct RuleInfo {
   std::string name;
   std::map<std::string, double> hypers;  // with their defaults
-  std::vector<std::string> states;       // tensors that the rule keeps for each parameter
+  std::vector<std::string> states;       // tensors that the rule keeps for each parameter; of a matrix rule, a matrix
   std::vector<std::string> memory;       // numbers that it keeps for each parameter
+  // Whether the rule sees a tensor as a matrix. It then computes in float32, and counts a gradient with a norm beyond
+  // 1e37 as one that is not finite.
+  bool matrix = false;
+  std::vector<std::string> fixed = {};                           // hyperparameters that a state's shape follows
+  std::map<std::string, std::vector<std::string>> choices = {};  // the names for the values 0, 1, … of some
 };
 
 // Every update rule that this build has.
 const std::vector<RuleInfo>& rules();
+
+// std::invalid_argument where the rule has no such hyperparameter, or a value is out of the range that set_hyper takes.
+void check_hypers(const std::string& rule, const std::map<std::string, double>& hypers);
 
 // How a parameter of 16 bits takes an update that is smaller than its own step.
 enum class Rounding : std::uint8_t {
@@ -128,6 +136,7 @@ class Optimizer {
   std::size_t state_bytes() const;
 
  private:
+  static constexpr std::size_t kMostMemory = 4;
   struct Group {
     int rule;
     std::vector<double> hypers;
@@ -138,7 +147,7 @@ class Optimizer {
     TensorView view;
     std::size_t group;
     std::int64_t steps = 0;
-    std::array<double, 2> memory = {};
+    std::array<double, kMostMemory> memory = {};
     std::vector<Tensor> states = {}, scales = {};
     Tensor extra = {};
   };
@@ -156,6 +165,8 @@ class Optimizer {
   void add_rows(Work& work, std::size_t index, const ConstTensorView& grad, Rows rows) const;
   StepInfo step_scaled(std::span<const ConstTensorView> grads, double scale, const StepOptions& options,
                        std::optional<DType> sums = std::nullopt);
+  void take_matrix_norms(Work& work, const std::vector<Chunk>& chunks, const std::vector<double>& squares) const;
+  void step_matrices(Work& work, double clip, bool flush, bool zero_grads);
   std::size_t hyper_index(std::size_t group, const std::string& name) const;
 
   std::uint64_t seed_;

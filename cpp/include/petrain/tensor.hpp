@@ -56,6 +56,9 @@ class Tensor {
   Tensor() = default;
   Tensor(DType dtype, Shape shape);
   static Tensor uninitialized(DType dtype, Shape shape);  // for memory that is written before it is read
+  // Zeroed, and where it is large it begins `offset` bytes, a multiple of 64 below 4096, into a page. Loops over
+  // several large arrays are up to half as fast again where their addresses differ in the lower 12 bits.
+  static Tensor staggered(DType dtype, Shape shape, std::size_t offset);
 
   bool empty() const { return size_ == 0; }
   DType dtype() const { return dtype_; }
@@ -77,6 +80,9 @@ class Tensor {
 
  private:
   struct Free {
+    Free() : offset(0) {}
+    explicit Free(std::size_t bytes) : offset(bytes) {}
+    std::size_t offset;  // from the start of the memory to what it is used for
     void operator()(std::byte* memory) const;
   };
   DType dtype_ = DType::f32;

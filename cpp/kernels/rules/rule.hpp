@@ -6,12 +6,14 @@
 
 namespace petrain::kernels {
 
-enum class Range : std::uint8_t { positive, non_negative, unit, unit_closed, flag, any };
+enum class Range : std::uint8_t { positive, non_negative, non_positive, unit, unit_closed, flag, natural, choice, any };
 
 struct Hyper {
   const char* name;
   double value;  // the default
-  Range range;   // unit: [0, 1); unit_closed: [0, 1]; flag: 0 or 1
+  Range range;   // unit: [0, 1); unit_closed: [0, 1]; flag: 0 or 1; natural: 1, 2, …; choice: an index into choices
+  const char* choices = nullptr;  // names, with a blank between two
+  bool fixed = false;             // once the optimizer has parameters: a state's shape follows it
 };
 
 // How a state may be stored in fewer bits than the parameter is computed in.

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from petrain import _core
 from petrain._core import StepInfo
-from petrain._params import Array, Arrays, flatten, in_order, is_group_list, split
+from petrain._params import Array, Arrays, flatten, in_order, is_group_list, rule_info, split
 from petrain._state import check_state
 from petrain.accumulate import GradAccumulator
 
@@ -28,7 +28,8 @@ class ParamGroup(MutableMapping[str, Any]):
         self.rule = rule
         self.options = dict(options)
         self.initial_lr: float | None = None  # lr before a schedule changed it
-        names = list(_core.rules()[rule]["hypers"])
+        names = list(rule_info(rule)["hypers"])
+        self._choices = rule_info(rule)["choices"]
         self._betas = [name for name in names if name in ("beta1", "beta2", "beta3")]
         self._names = [name for name in names if name not in self._betas] + (["betas"] if self._betas else [])
 
@@ -37,12 +38,13 @@ class ParamGroup(MutableMapping[str, Any]):
             raise KeyError(name)
         if name == "betas":
             return tuple(self._core.hyper(self._index, beta) for beta in self._betas)
-        return self._core.hyper(self._index, name)
+        value = self._core.hyper(self._index, name)
+        return self._choices[name][int(value)] if name in self._choices else value
 
     def __setitem__(self, name: str, value: Any) -> None:
         before = self[name] if name in self._names else None
         try:
-            for key, number in flatten({name: value}).items():
+            for key, number in flatten({name: value}, self.rule).items():
                 self._core.set_hyper(self._index, key, number)
         except ValueError:
             if name == "betas" and before is not None:  # the first may have been written
@@ -70,10 +72,10 @@ class Optimizer:
     Every class takes, beside its hyperparameters:
 
         params: a list of arrays, a dict of arrays by name, or a list of dicts, one for each group, with the arrays
-            under "params" and what differs from the defaults beside them. An array is a NumPy array or a CPU tensor
-            that exports DLPack: float32, float64, float16 or bfloat16 (ml_dtypes, torch), of any shape,
-                C-contiguous
-            and writeable; it is changed in place.
+            under "params" and what differs from the defaults beside them. A group with "rule", a name like "adamw",
+            follows that rule instead of the class's, with that rule's defaults. An array is a NumPy array or a CPU
+            tensor that exports DLPack: float32, float64, float16 or bfloat16 (ml_dtypes, torch), of any shape,
+            C-contiguous and writeable; it is changed in place.
         maximize: climb instead of descend.
         state_dtype: "float32", "bfloat16" or "int8", in which moving averages are kept; None: as the rule computes,
             float64 for float64 parameters, else float32. "int8" is 8-bit codes in groups of 64 with a float32
@@ -113,10 +115,13 @@ class Optimizer:
         if not isinstance(group, Mapping) or "params" not in group:
             raise ValueError('each group must be a dict with the key "params"')
         names, arrays = split(group["params"])
-        values = {**self.defaults, **{key: value for key, value in group.items() if key != "params"}}
+        own = {key: value for key, value in group.items() if key not in ("params", "rule")}
+        values = own if "rule" in group else {**self.defaults, **own}
         options = {key: values.pop(key, default) for key, default in _OPTIONS.items()}
-        rule, hypers = self._rule(values)
-        return names, rule, flatten(hypers), options, arrays
+        rule, hypers = (group["rule"], values) if "rule" in group else self._rule(values)
+        if not isinstance(rule, str):
+            raise TypeError(f"rule: expected the name of an update rule, got {type(rule).__name__}")
+        return names, rule, flatten(hypers, rule), options, arrays
 
     def _rule(self, hypers: dict[str, Any]) -> tuple[str, dict[str, Any]]:
         """The core's rule for a group, and the hyperparameters that it has."""
