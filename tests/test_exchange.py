@@ -28,6 +28,8 @@ SHARED = [
     ("NAdam", {"lr": 0.1, "decoupled_weight_decay": True, "weight_decay": 0.2}),
     ("RAdam", {"lr": 0.1, "betas": (0.5, 0.6), "weight_decay": 0.2}),
     ("RAdam", {"lr": 0.1, "decoupled_weight_decay": True, "weight_decay": 0.2}),
+    ("Adafactor", {"lr": 0.1, "beta2_decay": -0.7, "eps": (1e-10, 1e-2), "d": 2.0, "weight_decay": 0.1}),
+    ("Muon", {"lr": 0.1, "momentum": 0.8, "nesterov": False, "ns_steps": 4, "adjust_lr_fn": "match_rms_adamw"}),
 ]
 every_shared = pytest.mark.parametrize(("name", "arguments"), SHARED)
 
@@ -41,7 +43,9 @@ def make(name, arguments, params, **more):
     return getattr(optim, name)(groups, **arguments, **more)
 
 
-def some_params(rng):
+def some_params(rng, name="AdamW"):
+    if name == "Muon":
+        return [floats(rng, 7, 5), floats(rng, 3, 8), floats(rng, 4, 4)]
     return [floats(rng, 7, 5), floats(rng, 3), floats(rng, 2, 2, 2)]
 
 
@@ -51,23 +55,26 @@ def run(optimizer, params, rng, steps):
 
 
 def test_every_rule_of_torch_is_tested(rng):
-    made = [make(name, arguments, some_params(rng)) for name, arguments in SHARED]
+    made = [make(name, arguments, some_params(rng, name)) for name, arguments in SHARED]
     assert {group.rule for opt in made for group in opt.param_groups} == set(_torch._GROUPS)
 
 
 @every_shared
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_there_and_back(rng, name, arguments, dtype):
-    params = [p.astype(dtype) for p in some_params(rng)]
+    params = [p.astype(dtype) for p in some_params(rng, name)]
     first = make(name, arguments, params)
     run(first, params, rng, 3)
     given = exchange.to_torch_state_dict(first)
     second = make(name, {**arguments, "lr": 7.0}, params)
     exchange.from_torch_state_dict(second, given)
     want, got = first.state_dict(), second.state_dict()
-    if name == "SGD":  # torch does not count its steps
+    if name in ("SGD", "Muon"):  # torch does not count its steps
         assert set(got["steps"]) <= {0, 1}
         want["steps"] = got["steps"]
+    for now, before in zip(got["memory"], want["memory"], strict=True):  # of which torch keeps 24 bits
+        assert now == pytest.approx(before, rel=1e-7)
+        before.update(now)
     np.testing.assert_equal(got, want)
     np.testing.assert_equal(exchange.to_torch_state_dict(second), given)
 
@@ -81,7 +88,7 @@ def to_tensors(values):
 @every_shared
 def test_equal_to_torch_both_ways(rng, name, arguments):
     torch = pytest.importorskip("torch")
-    start = some_params(rng)
+    start = some_params(rng, name)
     theirs_params = [torch.nn.Parameter(torch.from_numpy(p.copy())) for p in start]
     groups = [{"params": theirs_params[:2]}, {"params": theirs_params[2:], "lr": 0.05}]
     theirs = getattr(torch.optim, name)(groups, **arguments)
@@ -119,7 +126,8 @@ def test_equal_to_torch_both_ways(rng, name, arguments):
         ours.step(grads)
     for a, b, c in zip(theirs_params, copies, params, strict=True):
         assert torch.equal(a, b)
-        np.testing.assert_allclose(c, a.detach().numpy(), rtol=2e-5, atol=2e-6)
+        error = 0.05 if name == "Muon" else 2e-5  # torch's Muon iterates in bfloat16
+        np.testing.assert_allclose(c, a.detach().numpy(), rtol=error, atol=error / 10)
 
 
 def test_torch_parameters_in_bfloat16(rng):
@@ -153,7 +161,7 @@ def test_parameters_that_have_made_no_step(rng):
 
 
 @pytest.mark.parametrize("dtype", ["int8", "bfloat16"])
-@pytest.mark.parametrize("name", ["Adam", "AdamW", "RMSprop", "Lion", "LAMB"])
+@pytest.mark.parametrize("name", ["Adam", "AdamW", "RMSprop", "Lion"])
 def test_states_are_read_as_the_rules_read_them(rng, name, dtype):
     """One step from the states in fewer bits and one from what they were read as change the parameters alike."""
     p = [rng.standard_normal(1000).astype(np.float32), rng.standard_normal(70).astype(np.float32)]
@@ -182,7 +190,7 @@ def test_codes_there_and_back(rng, kind):
     back = _values.decode(codes, scales)
     np.testing.assert_array_equal(back[values == 0], 0)
     scale = np.repeat(scales, 64)[:999]
-    least = {"int8": 2.0**-12, "uint8": 2.0**-20}[kind]
+    least = {"int8": 2.0**-12, "uint8": 1.1 * 2.0**-20}[kind]
     assert (np.abs(back - values) <= np.abs(values) / 31 + scale * least).all()
     if kind == "uint8":
         assert (back[values > 0] > 0).all()
@@ -238,13 +246,17 @@ BAD = [
     (spoil("param_groups", 1, "lr", "fast"), "expected lr of group 1 to be a number, got 'fast'"),
     (spoil("param_groups", 1, "lr", -1.0), "group 1: lr must be at least 0, got -1"),
     (spoil("param_groups", 1, "betas", (0.9, 1.0)), "group 1: beta2 must be in [0, 1), got 1"),
+    (spoil("param_groups", 1, "betas", 0.9), "expected betas of group 1 to be 2 numbers, got 0.9"),
     (spoil("param_groups", 1, "amsgrad", True), "expected amsgrad False of group 1, got True"),
     (spoil("param_groups", 1, "decoupled_weight_decay", True), "expected the rule adam in group 1, got adamw"),
     (spoil("state", 9, {}), "expected states of the parameters [0, 1, 2], got one of 9"),
     (spoil("state", 1, "exp_avg", ...), "expected states ['exp_avg', 'exp_avg_sq', 'step'] of parameter 1, got"),
     (spoil("state", 1, "max_exp_avg_sq", 0), "expected states ['exp_avg', 'exp_avg_sq', 'step'] of parameter 1, got"),
     (spoil("state", 1, "exp_avg", np.zeros(4, np.float32)), "expected shape (3,) of exp_avg of parameter 1, got (4,)"),
-    (spoil("state", 1, "exp_avg", np.zeros(3, int)), "expected exp_avg of parameter 1 to be of a float dtype, got int64"),
+    (
+        spoil("state", 1, "exp_avg", np.zeros(3, int)),
+        "expected exp_avg of parameter 1 to be of a float dtype, got int64",
+    ),
     (spoil("state", 1, "exp_avg", np.full(3, np.nan, np.float32)), "expected exp_avg of parameter 1 to be finite"),
     (spoil("state", 1, "step", -1.0), "expected step of parameter 1 to be a whole number of at least 0, got -1"),
     (spoil("state", 1, "step", 1.5), "expected step of parameter 1 to be a whole number of at least 0, got 1.5"),
@@ -288,7 +300,7 @@ def test_another_form_of_the_rule(rng, name, arguments, given, message):
 
 @pytest.mark.parametrize("rule", sorted(set(_core.rules()) - {"sgd"}))
 def test_rules_that_torch_has_not(rng, rule):
-    if rule in _torch._GROUPS or "galore" in rule or "apollo" in rule or rule in ("muon", "adafactor_momentum"):
+    if rule in _torch._GROUPS or "galore" in rule or "apollo" in rule:
         return
 
     class Any(optim.Optimizer):
@@ -301,5 +313,5 @@ def test_rules_that_torch_has_not(rng, rule):
 
 def test_without_bias_correction(rng):
     opt = optim.AdamW(some_params(rng), bias_correction=False)
-    with pytest.raises(ValueError, match="expected bias_correction, which torch always has, got adamw without"):
+    with pytest.raises(ValueError, match=r"group 0: expected bias_correction 1, as in torch's adamw, got 0\.0"):
         exchange.to_torch_state_dict(opt)

@@ -17,7 +17,7 @@ def floats(rng, *shape):
 
 
 def state_arrays(optimizer):
-    return [each for each in optimizer.state_dict()["state"]]
+    return optimizer.state_dict()["state"]
 
 
 def coded(rng, shape, signed):
@@ -31,7 +31,7 @@ def coded(rng, shape, signed):
 
 def test_the_tables_are_those_of_the_libraries():
     """By their bytes, which test_equal_to_bitsandbytes and test_equal_to_torchao compare with the libraries'."""
-    for signed, digest in ((True, ""), (False, "")):
+    for signed, digest in ((True, "e732639a65f497b4"), (False, "305f002cc11278fb")):
         table = _dynamic.dynamic_map(signed)
         assert (table.dtype, table.size, np.unique(table).size) == (np.float32, 256, 256)
         assert (0.0 in table, table[-1]) == (True, 1.0)
@@ -45,13 +45,22 @@ def test_nearest_codes(rng, signed):
     values[256:512] = 0
     if not signed:
         values = np.abs(values)
-    result = _dynamic.encode(values, signed, 0.0)
+    result = _dynamic.encode(values, _dynamic.dynamic_map(signed), 0.0)
     back, scale = result.decode(), np.repeat(result.scales, 256)[:5000]
     np.testing.assert_array_equal(back[values == 0], 0)
     np.testing.assert_array_equal(result.scales[1], 0)
     scaled = values[scale > 0] / scale[scale > 0]
     distance = np.abs(scaled[:, None] - result.table[None, :])
     np.testing.assert_array_equal(np.abs(scaled - result.table[result.codes[scale > 0]]), distance.min(axis=1))
+
+
+def same_table(table):
+    """Exactly, where torch has instructions that fuse a product and a sum; else nearly."""
+    import torch
+
+    ours = _dynamic.dynamic_map(bool(table[0] < 0))
+    fused = torch.backends.cpu.get_cpu_capability() != "DEFAULT"
+    np.testing.assert_allclose(table.numpy(), ours, rtol=0 if fused else 2.0**-22)
 
 
 # ---- bitsandbytes ----
@@ -145,7 +154,7 @@ def test_equal_to_bitsandbytes(rng):
     import bitsandbytes
 
     for signed in (True, False):
-        np.testing.assert_array_equal(functional.create_dynamic_map(signed).numpy(), _dynamic.dynamic_map(signed))
+        same_table(functional.create_dynamic_map(signed))
     param = torch.nn.Parameter(torch.from_numpy(floats(rng, 5000)))
     theirs = bitsandbytes.optim.AdamW8bit([param], lr=0.5)
     states = {"step": 9}
@@ -218,8 +227,8 @@ def test_equal_to_torchao(rng):
         values[:8] = 0
         states[name] = subclass.zeros((64, 80), signed, 256)
         states[name].copy_(torch.from_numpy(values))
-        np.testing.assert_array_equal(states[name].qmap.numpy(), _dynamic.dynamic_map(signed))
-        fresh = _dynamic.encode(values, signed, 1e-12)
+        same_table(states[name].qmap)
+        fresh = _dynamic.encode(values, states[name].qmap.numpy(), 1e-12)
         np.testing.assert_array_equal(fresh.codes, states[name].codes.numpy())
         np.testing.assert_array_equal(fresh.scales, states[name].scale.numpy())
     theirs.state[param] = states
@@ -256,13 +265,26 @@ def spoil(*path_and_value):
 
 
 BAD = [
-    (spoil("state", 0, "absmax1", ...), "codes"),
+    (spoil("state", 0, "absmax1", ...), "expected absmax1 in parameter 0, got"),
     (spoil("state", 0, "absmax1", np.ones(3, np.float32)), "expected a scale for each 256 of the 5120 codes of state1"),
-    (spoil("state", 0, "absmax1", np.full(20, np.inf, np.float32)), "expected scales of state1 of parameter 0 to be finite"),
-    (spoil("state", 0, "qmap1", np.ones(16, np.float32)), "expected shape (256,) of the table of state1 of parameter 0"),
-    (spoil("state", 0, "state1", np.ones(5120, np.uint8)), "expected shape (64, 80) of the codes of state1 of parameter 0"),
-    (spoil("state", 0, "state1", np.ones((64, 80), np.int8)), "expected codes of state1 of parameter 0 to be of dtype uint8"),
-    (spoil("state", 3, "state2", ...), "expected state2 of parameter 3, got"),
+    (
+        spoil("state", 0, "absmax1", np.full(20, np.inf, np.float32)),
+        "expected scales of state1 of parameter 0 to be finite",
+    ),
+    (
+        spoil("state", 0, "qmap1", np.ones(16, np.float32)),
+        "expected shape (256,) of the table of state1 of parameter 0",
+    ),
+    (
+        spoil("state", 0, "state1", np.ones(5120, np.uint8)),
+        "expected shape (64, 80) of the codes of state1 of parameter 0",
+    ),
+    (
+        spoil("state", 0, "state1", np.ones((64, 80), np.int8)),
+        "expected codes of state1 of parameter 0 to be of dtype uint8",
+    ),
+    (spoil("state", 0, "qmap1", np.ones(256, np.float32)[::-1] * np.arange(256, 0, -1, np.float32)), "to be ascending"),
+    (spoil("state", 3, "state2", ...), "expected state2 in parameter 3, got"),
     (spoil("state", 3, "step", "7"), "expected step of parameter 3 to be a number, got '7'"),
     (spoil("param_groups", 0, "betas", ...), "expected betas in group 0, got"),
     (spoil("param_groups", 0, "lr", -1.0), "lr must be at least 0, got -1"),
@@ -301,17 +323,19 @@ def test_rules_that_bitsandbytes_has_not(rng, name, arguments, message):
 def test_adam_does_not_take_over_decoupled_weight_decay(rng):
     given = bitsandbytes_state(rng, *BITSANDBYTES[1])
     opt = optim.Adam([floats(rng, *shape) for shape in SIZES])
-    with pytest.raises(ValueError, match="expected AdamW to take over a weight_decay of 0.1, got Adam"):
+    with pytest.raises(ValueError, match=r"expected AdamW to take over a weight_decay of 0\.1, got Adam"):
         exchange.from_bitsandbytes_state_dict(opt, given)
 
 
 def test_what_torchao_has_not(rng):
-    with pytest.raises(ValueError, match="group 0: expected a rule of adam, adam_amsgrad, adamw, .*, got lion"):
+    with pytest.raises(ValueError, match=r"group 0: expected a rule of adam, adam_amsgrad, adamw, .*, got lion"):
         exchange.to_torchao_state_dict(optim.Lion([floats(rng, 3)]))
     opt = optim.AdamW([floats(rng, *shape) for shape in SIZES])
     with pytest.raises(ValueError, match="expected amsgrad False of group 0, got True"):
         exchange.from_torchao_state_dict(opt, torchao_state(rng, amsgrad=True))
     given = torchao_state(rng)
     given["state"][0]["exp_avg"]["scale"] = np.zeros(0, np.float32)
-    with pytest.raises(ValueError, match="expected a scale for each .* of the 5120 codes of exp_avg of parameter 0, got 0"):
+    with pytest.raises(
+        ValueError, match=r"expected a scale for each .* of the 5120 codes of exp_avg of parameter 0, got 0"
+    ):
         exchange.from_torchao_state_dict(opt, given)

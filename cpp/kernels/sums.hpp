@@ -74,14 +74,16 @@ inline void store_sum(SumCode8& to, const float* x, std::uint32_t key, std::uint
   to.scale = usable || scale != scale ? scale : 0.0f;
 }
 
-// begin is a multiple of 64.
 template <class Group, class T>
 void load_sums(const Group* from, std::ptrdiff_t begin, T* to, std::ptrdiff_t size) {
   alignas(64) float x[kGroup];
-  for (std::ptrdiff_t first = 0; first < size; first += kGroup) {
-    load_sum(from[(begin + first) / kGroup], x);
-    const std::ptrdiff_t count = size - first < kGroup ? size - first : kGroup;
-    for (std::ptrdiff_t i = 0; i < count; ++i) to[first + i] = static_cast<T>(x[i]);
+  for (const std::ptrdiff_t end = begin + size; begin < end;) {
+    load_sum(from[begin / kGroup], x);
+    const std::ptrdiff_t first = begin % kGroup;
+    const std::ptrdiff_t count = end - begin < kGroup - first ? end - begin : kGroup - first;
+    for (std::ptrdiff_t i = 0; i < count; ++i) to[i] = static_cast<T>(x[first + i]);
+    to += count;
+    begin += count;
   }
 }
 

@@ -107,7 +107,6 @@ def load_checkpoint(path: str | os.PathLike[str], optimizer: Optimizer, params: 
     if not isinstance(state, dict):
         raise Error(f"{os.fspath(path)}: expected a checkpoint's description, got {type(state).__name__}")
     state["state"] = [_saved_states(tensors, i, states) for i, states in enumerate(own["state"])]
-    _make_tuples(state)
     check_state(state, own)
     expected = {f"param.{i}" for i in range(len(own["state"]))}
     expected |= {f"state.{i}.{name}" for i, states in enumerate(own["state"]) for name in states}
@@ -158,10 +157,3 @@ def _saved_param(tensors: Mapping[str, NDArray[Any]], index: int, own: Any) -> N
 
 def _bytes_of(array: NDArray[Any]) -> NDArray[np.uint8]:
     return np.ascontiguousarray(array).reshape(-1).view(np.uint8)
-
-
-def _make_tuples(state: dict[str, Any]) -> None:
-    """JSON has lists alone."""
-    for group in state.get("groups", []) if isinstance(state.get("groups"), list) else []:
-        if isinstance(group, dict) and isinstance(group.get("betas"), list):
-            group["betas"] = tuple(group["betas"])

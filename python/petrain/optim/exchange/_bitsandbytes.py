@@ -14,8 +14,10 @@ from petrain.optim.exchange._values import (
     group_sizes,
     read,
     replace,
+    require_keys,
     shapes,
     to_number,
+    to_numbers,
     to_steps,
     to_values,
 )
@@ -74,12 +76,12 @@ def from_bitsandbytes_state_dict(optimizer: Optimizer, state_dict: Mapping[str, 
             if not flat:
                 own[name] = np.zeros(shape, np.float32)
             elif f"qmap{number}" in flat:
-                parts = (flat.get(f"state{number}"), flat.get(f"absmax{number}"), flat[f"qmap{number}"])
-                coded[i, name] = to_coded(*parts, shape, what, BLOCK)
+                keys = (f"state{number}", f"absmax{number}", f"qmap{number}")
+                require_keys(flat, keys, f"parameter {i}")
+                coded[i, name] = to_coded(flat[keys[0]], flat[keys[1]], flat[keys[2]], shape, what, BLOCK)
                 own[name] = coded[i, name].decode()
             else:
-                if f"state{number}" not in flat:
-                    raise ValueError(f"state_dict: expected {what}, got {sorted(map(str, flat))}")
+                require_keys(flat, (f"state{number}",), f"parameter {i}")
                 own[name] = to_values(flat[f"state{number}"], shape, what)
         values.append(own)
     replace(optimizer, hypers, steps, values)
@@ -152,17 +154,15 @@ def _bitsandbytes_group(group: ParamGroup, index: int) -> dict[str, Any]:
 def _own_group(group: ParamGroup, given: Mapping[str, Any], index: int) -> dict[str, Any]:
     _require_shared(group, index)
     names = [name for name in ("lr", "betas", "eps", "weight_decay") if name in (*group, "betas")]
-    missing = [name for name in names if name not in given]
-    if missing:
-        raise ValueError(f"state_dict: expected {missing[0]} in group {index}, got {sorted(map(str, given))}")
+    require_keys(given, names, f"group {index}")
     hypers: dict[str, Any] = {
         name: to_number(given[name], f"{name} of group {index}") for name in names if name != "betas"
     }
-    betas = tuple(to_number(beta, f"betas of group {index}") for beta in given["betas"])
-    hypers.update({"momentum": betas[0]} if group.rule == "sgd_momentum" else {"betas": betas[:2]})
+    betas = to_numbers(given["betas"], 2, f"betas of group {index}")
+    hypers.update({"momentum": betas[0]} if group.rule == "sgd_momentum" else {"betas": betas})
     if group.rule == "adam" and hypers["weight_decay"] != 0:
         raise ValueError(
-            f"state_dict: group {index}: bitsandbytes decouples weight decay: expected AdamW to take over a weight_decay "
-            f"of {hypers['weight_decay']}, got Adam"
+            f"state_dict: group {index}: bitsandbytes decouples weight decay: expected AdamW to take over a "
+            f"weight_decay of {hypers['weight_decay']}, got Adam"
         )
     return hypers

@@ -18,7 +18,8 @@ SMALLEST = 4096  # both keep tensors of fewer elements in float32
 
 
 def dynamic_map(signed: bool) -> NDArray[np.float32]:
-    """The table, ascending, the same to the last bit as create_dynamic_map of both libraries.
+    """The table, ascending, as create_dynamic_map of both libraries makes it on a processor with fused multiply-add
+    (on others, some of its numbers differ in the last bit; a state_dict therefore carries its table).
 
     In each power of ten from 1e-6 to 1, the middles of equal parts of [0.1, 1]: one part in the lowest, twice as many
     in each that follows, and twice as many again where no bit is needed for a sign.
@@ -34,12 +35,12 @@ def dynamic_map(signed: bool) -> NDArray[np.float32]:
 
 
 def _linspace(count: int) -> NDArray[np.float32]:
-    """From 0.1 to 1 in float32 as torch has it: the upper half is counted down from its end."""
-    step = (np.float32(1) - np.float32(0.1)) / np.float32(count - 1)
+    """From 0.1 to 1 as torch has it: the upper half is counted down from its end. The products are exact in float64."""
+    step = np.float64((np.float32(1) - np.float32(0.1)) / np.float32(count - 1))
     index = np.arange(count)
-    up = np.float32(0.1) + step * index.astype(np.float32)
-    down = np.float32(1) - step * (count - 1 - index).astype(np.float32)
-    return np.where(index < count // 2, up, down)
+    return np.where(index < count // 2, np.float32(0.1) + step * index, 1 - step * (count - 1 - index)).astype(
+        np.float32
+    )
 
 
 @dataclass(frozen=True)
@@ -58,10 +59,9 @@ class Coded:
         return result
 
 
-def encode(values: NDArray[Any], signed: bool, least_scale: float, block: int = BLOCK) -> Coded:
+def encode(values: NDArray[Any], table: NDArray[Any], least_scale: float, block: int = BLOCK) -> Coded:
     """The nearest codes (upwards where two are equally near); the scale is the greatest magnitude of a block, but no
     less than ``least_scale``. Zero has a code of its own."""
-    table = dynamic_map(signed)
     padded = np.zeros(-(-values.size // block) * block, np.float32)
     padded[: values.size] = values.reshape(-1)
     scales = np.maximum(np.abs(padded).reshape(-1, block).max(axis=1, initial=0), np.float32(least_scale))
@@ -93,9 +93,9 @@ def encode_again(
 ) -> Coded:
     """A state in codes; of the blocks that are as they were imported, in those that they came with."""
     before = _imported.get(optimizer, {}).get((param, name))
-    if before is None or not np.array_equal(before.table, dynamic_map(signed)):
-        return encode(values, signed, least_scale)
-    fresh = encode(values, signed, least_scale, before.block)
+    if before is None:
+        return encode(values, dynamic_map(signed), least_scale)
+    fresh = encode(values, before.table, least_scale, before.block)
     same = (before.decode() == values).reshape(-1)
     unchanged = np.array([same[i : i + before.block].all() for i in range(0, same.size, before.block)], bool)
     elements = np.repeat(unchanged, before.block)[: same.size].reshape(values.shape)
@@ -103,9 +103,7 @@ def encode_again(
     return Coded(codes, np.where(unchanged, before.scales, fresh.scales), fresh.table, before.block)
 
 
-def to_coded(
-    codes: Any, scales: Any, table: Any, shape: tuple[int, ...], what: str, block: int | None = None
-) -> Coded:
+def to_coded(codes: Any, scales: Any, table: Any, shape: tuple[int, ...], what: str, block: int | None = None) -> Coded:
     """Arrays of another library, checked and copied; without ``block``, the scales say how long their blocks are."""
     arrays = [np.array(to_numpy(array, what)) for array in (codes, scales, table)]
     for name, array, dtype, expected in zip(
@@ -117,9 +115,13 @@ def to_coded(
             raise ValueError(f"state_dict: expected shape {expected} of the {name} of {what}, got {array.shape}")
         if dtype == "float32" and not np.isfinite(array).all():
             raise ValueError(f"state_dict: expected {name} of {what} to be finite, got NaN or infinity")
+    if (np.diff(arrays[2]) < 0).any():
+        raise ValueError(f"state_dict: expected the table of {what} to be ascending")
     count, size = arrays[1].size, arrays[0].size
     if block is None:
         block = size // count if count else BLOCK
     if arrays[1].ndim != 1 or block == 0 or count != -(-size // block):
-        raise ValueError(f"state_dict: expected a scale for each {block or 1} of the {size} codes of {what}, got {count}")
+        raise ValueError(
+            f"state_dict: expected a scale for each {block or 1} of the {size} codes of {what}, got {count}"
+        )
     return Coded(arrays[0], arrays[1], arrays[2], block)

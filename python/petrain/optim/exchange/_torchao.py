@@ -15,8 +15,10 @@ from petrain.optim.exchange._values import (
     group_sizes,
     read,
     replace,
+    require_keys,
     shapes,
     to_number,
+    to_numbers,
     to_steps,
     to_values,
 )
@@ -34,8 +36,8 @@ def from_torchao_state_dict(optimizer: Optimizer, state_dict: Mapping[str, Any])
     Args:
         optimizer: Adam or AdamW (the dict does not say which), with as many parameters of the same shapes in each
             group.
-        state_dict: with torchao's OptimState8bit, or what else has ``codes``, ``scale`` and ``qmap`` as attributes or as
-            keys; or with plain tensors or arrays, as for tensors that torchao keeps in full.
+        state_dict: with torchao's OptimState8bit, or what else has ``codes``, ``scale`` and ``qmap`` as attributes or
+            as keys; or with plain tensors or arrays, as for tensors that torchao keeps in full.
 
     Raises:
         ValueError: the dict is of another model, or a value is not usable. Nothing was changed.
@@ -49,10 +51,8 @@ def from_torchao_state_dict(optimizer: Optimizer, state_dict: Mapping[str, Any])
     steps, values, coded = [], [], {}
     for i, (given, own, shape) in enumerate(zip(states, read(optimizer), shapes(optimizer), strict=True)):
         names = [name for name in own if name not in ("master", "compensation")]
-        if given and sorted(map(str, given)) != sorted([*names, "step"]):
-            raise ValueError(
-                f"state_dict: expected states {sorted([*names, 'step'])} of parameter {i}, got {sorted(map(str, given))}"
-            )
+        if given:
+            require_keys(given, ("step", *names), f"parameter {i}")
         steps.append(to_steps(given["step"], f"step of parameter {i}") if given else 0)
         taken: Values = {}
         for name in names:
@@ -76,8 +76,8 @@ def to_torchao_state_dict(
     """The state of Adam or AdamW in the layout of torchao.optim.Adam8bit and AdamW8bit.
 
     Numbers that came from torchao and have not changed get the codes and scales that they came with; others the nearest
-    codes, by torchao's own rounding. As torchao does, tensors of fewer than 4,096 elements, or of a number that is not a
-    multiple of 256, are given in float32.
+    codes, by torchao's own rounding. As torchao does, tensors of fewer than 4,096 elements, or of a number that is not
+    a multiple of 256, are given in float32.
 
     Args:
         optimizer: not changed.
@@ -149,13 +149,11 @@ def _own_group(group: ParamGroup, given: Mapping[str, Any], index: int) -> dict[
     amsgrad = group.rule.endswith("amsgrad")
     if bool(given.get("amsgrad", False)) != amsgrad:
         raise ValueError(f"state_dict: expected amsgrad {amsgrad} of group {index}, got {given.get('amsgrad')!r}")
-    for name in ("lr", "betas", "eps", "weight_decay"):
-        if name not in given:
-            raise ValueError(f"state_dict: expected {name} in group {index}, got {sorted(map(str, given))}")
+    require_keys(given, ("lr", "betas", "eps", "weight_decay"), f"group {index}")
     hypers: dict[str, Any] = {
         name: to_number(given[name], f"{name} of group {index}") for name in ("lr", "eps", "weight_decay")
     }
-    return {**hypers, "betas": tuple(to_number(beta, f"betas of group {index}") for beta in given["betas"])}
+    return {**hypers, "betas": to_numbers(given["betas"], 2, f"betas of group {index}")}
 
 
 def _parts(state: Any) -> tuple[Any, Any, Any] | None:

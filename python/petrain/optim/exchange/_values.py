@@ -49,8 +49,8 @@ def encode(values: NDArray[Any], dtype: str) -> tuple[NDArray[Any], NDArray[Any]
     return signed[: values.size].astype(dtype).reshape(values.shape), np.where(usable, scales, 0).astype(np.float32)
 
 
-def _float(bits: Any) -> np.float32:
-    return np.asarray(bits, np.uint32).view(np.float32)[()]
+def _float(bits: np.uint32) -> np.float32:
+    return np.float32(np.array([bits], np.uint32).view(np.float32)[0])
 
 
 def _is_bfloat16(array: NDArray[Any]) -> bool:
@@ -136,6 +136,13 @@ def to_number(value: Any, what: str) -> float:
     return float(array.reshape(-1)[0])
 
 
+def to_numbers(values: Any, count: int, what: str) -> tuple[float, ...]:
+    """So many numbers."""
+    if not isinstance(values, Sequence) or isinstance(values, str) or len(values) != count:
+        raise ValueError(f"state_dict: expected {what} to be {count} numbers, got {values!r}")
+    return tuple(to_number(value, what) for value in values)
+
+
 def to_values(array: Any, shape: tuple[int, ...], what: str) -> NDArray[Any]:
     """Floats of this shape, finite."""
     result = to_numpy(array, what)
@@ -154,6 +161,13 @@ def to_steps(value: Any, what: str) -> int:
     if not (number >= 0 and number == int(number)):
         raise ValueError(f"state_dict: expected {what} to be a whole number of at least 0, got {number}")
     return int(number)
+
+
+def require_keys(given: Mapping[str, Any], keys: Sequence[str], what: str) -> None:
+    """ValueError where a key is missing."""
+    for key in keys:
+        if key not in given:
+            raise ValueError(f"state_dict: expected {key} in {what}, got {sorted(map(str, given))}")
 
 
 def check_layout(optimizer: Optimizer, given: Any) -> list[Mapping[str, Any]]:
