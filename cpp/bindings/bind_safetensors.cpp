@@ -1,6 +1,8 @@
 #include <pybind11/stl.h>
 
+#include <cstring>
 #include <map>
+#include <stdexcept>
 
 #include "arrays.hpp"
 #include "petrain/safetensors.hpp"
@@ -15,9 +17,36 @@ std::string path_from(const py::object& path) {
   return py::reinterpret_steal<py::bytes>(bytes);
 }
 
+std::size_t bytes_of(const ArrayRef& array) {
+  return static_cast<std::size_t>(array.view.size()) * dtype_size(array.view.dtype);
+}
+
+// All targets are checked before the first is written.
+void copy_bytes(const std::vector<py::object>& targets, const std::vector<py::object>& sources) {
+  if (targets.size() != sources.size()) {
+    throw std::invalid_argument("expected " + std::to_string(targets.size()) + " sources, got " +
+                                std::to_string(sources.size()));
+  }
+  std::vector<ArrayRef> to, from;
+  for (std::size_t i = 0; i < targets.size(); ++i) {
+    const std::string what = "array " + std::to_string(i);
+    to.push_back(borrow(targets[i], what, Access::write));
+    from.push_back(borrow(sources[i], "source of " + what, Access::read));
+    if (bytes_of(to[i]) != bytes_of(from[i])) {
+      throw std::invalid_argument(what + ": expected " + std::to_string(bytes_of(to[i])) + " bytes, got " +
+                                  std::to_string(bytes_of(from[i])));
+    }
+  }
+  for (std::size_t i = 0; i < to.size(); ++i) {
+    if (bytes_of(to[i]) > 0) std::memcpy(to[i].view.data, from[i].view.data, bytes_of(to[i]));
+  }
+}
+
 }  // namespace
 
 void register_safetensors(py::module_& module) {
+  module.def("copy_bytes", &copy_bytes, py::arg("targets"), py::arg("sources"),
+             "Overwrites arrays, whatever their dtypes, with the bytes of as many others.");
   module.def(
       "read_safetensors",
       [](const py::object& path) {

@@ -10,7 +10,6 @@ namespace {
 
 constexpr std::ptrdiff_t kBlock = 256;  // a multiple of every group; five arrays of it stay in the first-level cache
 
-// Of sums, begin is a multiple of 64.
 template <class T>
 __attribute__((noinline)) void load(const void* from, Storage storage, std::ptrdiff_t begin, T* to,
                                     std::ptrdiff_t size) {

@@ -170,7 +170,7 @@ void add_weighted(float* __restrict sum, const float* __restrict grad, float wei
 // body(begin, gradients, size) with at most kBlock of them at a time, in float32.
 template <class Body>
 void for_gradients(const AccumulateArgs& args, Body body) {
-  alignas(64) float block[kBlock];
+  alignas(64) float block[kBlock] = {};
   for (std::ptrdiff_t begin = args.begin, end = begin + args.size; begin < end; begin += kBlock) {
     const std::ptrdiff_t count = end - begin < kBlock ? end - begin : kBlock;
     load(args.grad, args.grad_storage, begin, block, count);
@@ -180,7 +180,7 @@ void for_gradients(const AccumulateArgs& args, Body body) {
 
 template <class Group>
 void accumulate_groups(const AccumulateArgs& args) {
-  alignas(64) float grad[kGroup], sum[kGroup];
+  alignas(64) float grad[kGroup] = {}, sum[kGroup] = {};
   for_gradients(args, [&](std::ptrdiff_t begin, const float* block, std::ptrdiff_t size) {
     for_each_group(begin, size, [&](std::ptrdiff_t first, std::ptrdiff_t count, std::ptrdiff_t group) {
       Group& own = static_cast<Group*>(args.sum)[group];

@@ -48,13 +48,14 @@ struct LayerSums {
 };
 
 struct AccumulateArgs {
-  void* sum;                          // from its first element
-  const void* grad;                   // from its first element
-  Storage sum_storage, grad_storage;  // of sums: f32, sum_bf16 or sum_code8
-  std::ptrdiff_t begin, size;         // begin is a multiple of 64
+  void* sum;         // from its first element
+  const void* grad;  // from its first element
+  Storage grad_storage;
+  std::ptrdiff_t begin, size;
   float weight;
-  bool first;         // sum = weight grad instead of sum += weight grad
-  std::uint32_t key;  // of the random numbers of this micro-batch and tensor
+  bool first;                          // sum = weight grad instead of sum += weight grad
+  Storage sum_storage = Storage::f32;  // or, where begin is a multiple of 64, sum_bf16 or sum_code8
+  std::uint32_t key = 0;               // of the random numbers of this micro-batch and tensor
 };
 
 struct OptimTable {

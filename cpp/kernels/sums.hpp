@@ -14,13 +14,14 @@ namespace {
 
 // The 2 bits of element i are in last[i % 16], from bit 2 (i / 16) on, so that 16 elements are one vector.
 inline void load_sum(const SumBf16& from, float* x) {
-  for (unsigned quarter = 0; quarter < 4; ++quarter) {
-    const std::uint16_t* sum = from.sum + 16 * quarter;
-    const std::uint8_t* rest = from.rest + 16 * quarter;
+  for (std::ptrdiff_t first = 0; first < kGroup; first += 16) {
+    const auto shift = static_cast<unsigned>(first / 8);
+    const std::uint16_t* sum = from.sum + first;
+    const std::uint8_t* rest = from.rest + first;
 #pragma omp simd
-    for (unsigned i = 0; i < 16; ++i) {
-      const std::uint32_t last = (from.last[i] >> (2 * quarter)) & 3u;
-      x[16 * quarter + i] = float_of(std::uint32_t{sum[i]} << 16 | std::uint32_t{rest[i]} << 8 | last << 6);
+    for (std::ptrdiff_t i = 0; i < 16; ++i) {
+      const std::uint32_t last = (from.last[i] >> shift) & 3u;
+      x[first + i] = float_of(std::uint32_t{sum[i]} << 16 | std::uint32_t{rest[i]} << 8 | last << 6);
     }
   }
 }
@@ -28,19 +29,20 @@ inline void load_sum(const SumBf16& from, float* x) {
 // Infinity and the NaN of inf - inf stay what they are: their lower bits are zero.
 inline void store_sum(SumBf16& to, const float* x, std::uint32_t key, std::uint32_t index) {
   std::uint8_t last[16] = {};
-  for (unsigned quarter = 0; quarter < 4; ++quarter) {
-    std::uint16_t* sum = to.sum + 16 * quarter;
-    std::uint8_t* rest = to.rest + 16 * quarter;
+  for (std::ptrdiff_t first = 0; first < kGroup; first += 16) {
+    const auto shift = static_cast<unsigned>(first / 8);
+    std::uint16_t* sum = to.sum + first;
+    std::uint8_t* rest = to.rest + first;
 #pragma omp simd
-    for (unsigned i = 0; i < 16; ++i) {
-      const std::uint32_t random = random_of(key, index + 16 * quarter + i) >> 26;
-      const std::uint32_t bits = (bits_of(x[16 * quarter + i]) + random) >> 6;
+    for (std::ptrdiff_t i = 0; i < 16; ++i) {
+      const std::uint32_t random = random_of(key, index + static_cast<std::uint32_t>(first + i)) >> 26;
+      const std::uint32_t bits = (bits_of(x[first + i]) + random) >> 6;
       sum[i] = static_cast<std::uint16_t>(bits >> 10);
       rest[i] = static_cast<std::uint8_t>(bits >> 2);
-      last[i] = static_cast<std::uint8_t>(last[i] | (bits & 3u) << (2 * quarter));
+      last[i] = static_cast<std::uint8_t>(last[i] | (bits & 3u) << shift);
     }
   }
-  for (unsigned i = 0; i < 16; ++i) to.last[i] = last[i];
+  for (std::ptrdiff_t i = 0; i < 16; ++i) to.last[i] = last[i];
 }
 
 constexpr int kFineShift = kShift - 8;
@@ -74,14 +76,16 @@ inline void store_sum(SumCode8& to, const float* x, std::uint32_t key, std::uint
   to.scale = usable || scale != scale ? scale : 0.0f;
 }
 
-// begin is a multiple of 64.
 template <class Group, class T>
 void load_sums(const Group* from, std::ptrdiff_t begin, T* to, std::ptrdiff_t size) {
   alignas(64) float x[kGroup];
-  for (std::ptrdiff_t first = 0; first < size; first += kGroup) {
-    load_sum(from[(begin + first) / kGroup], x);
-    const std::ptrdiff_t count = size - first < kGroup ? size - first : kGroup;
-    for (std::ptrdiff_t i = 0; i < count; ++i) to[first + i] = static_cast<T>(x[i]);
+  for (const std::ptrdiff_t end = begin + size; begin < end;) {
+    load_sum(from[begin / kGroup], x);
+    const std::ptrdiff_t first = begin % kGroup;
+    const std::ptrdiff_t count = end - begin < kGroup - first ? end - begin : kGroup - first;
+    for (std::ptrdiff_t i = 0; i < count; ++i) to[i] = static_cast<T>(x[first + i]);
+    to += count;
+    begin += count;
   }
 }
 

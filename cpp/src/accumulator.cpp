@@ -76,9 +76,9 @@ bool GradAccumulator::add(std::span<const ConstTensorView> grads, double weight)
       const Chunk& chunk = chunks[i];
       const ConstTensorView& grad = grads[chunk.array];
       const auto key = random_bits(0, chunk.array, static_cast<std::uint64_t>(count_));
-      kernels.optim->accumulate({sums_[chunk.array].as<std::byte>(), grad.data, sum_storage_of(dtype_),
-                                 storage_of(grad.dtype), chunk.begin, chunk.size, static_cast<float>(weight),
-                                 count_ == 0, static_cast<std::uint32_t>(key)});
+      kernels.optim->accumulate({sums_[chunk.array].as<std::byte>(), grad.data, storage_of(grad.dtype), chunk.begin,
+                                 chunk.size, static_cast<float>(weight), count_ == 0, sum_storage_of(dtype_),
+                                 static_cast<std::uint32_t>(key)});
     }
   });
   if (!finite) return false;
@@ -103,9 +103,8 @@ std::vector<Tensor> GradAccumulator::mean() const {
   std::vector<Tensor> means;
   for (const ConstTensorView& sum : views_) {
     means.push_back(Tensor(DType::f32, sum.shape));
-    active_kernels().optim->accumulate({means.back().as<float>(), sum.data, kernels::Storage::f32,
-                                        sum_storage_of(dtype_), 0, sum.size(), static_cast<float>(1 / weight_), true,
-                                        0});
+    active_kernels().optim->accumulate({means.back().as<float>(), sum.data, sum_storage_of(dtype_), 0, sum.size(),
+                                        static_cast<float>(1 / weight_), true});
   }
   return means;
 }

@@ -84,8 +84,8 @@ Optimizer::Param Optimizer::make_param(TensorView view, std::size_t group) const
   if (rounding == Rounding::master) {
     // Σ 1 p: the sum of one gradient is a copy in float32.
     param.extra = Tensor(DType::f32, param.view.shape);
-    active_kernels().optim->accumulate({param.extra.as<float>(), param.view.data, kernels::Storage::f32,
-                                        storage_of(param.view.dtype), 0, param.view.size(), 1.0f, true, 0});
+    active_kernels().optim->accumulate(
+        {param.extra.as<float>(), param.view.data, storage_of(param.view.dtype), 0, param.view.size(), 1.0f, true});
   }
   return param;
 }

@@ -60,8 +60,8 @@ SortedRows sort_rows(const ConstTensorView& grad, Rows rows, std::int64_t width)
     target += first;
     sorted.begins[target] = target * width;
     const std::byte* from = grad.as<std::byte>() + order[i] * width * static_cast<std::int64_t>(dtype_size(grad.dtype));
-    active_kernels().optim->accumulate({sorted.added_up.as<float>() + target * width, from, kernels::Storage::f32,
-                                        storage_of(grad.dtype), 0, width, 1.0f, first, 0});
+    active_kernels().optim->accumulate(
+        {sorted.added_up.as<float>() + target * width, from, storage_of(grad.dtype), 0, width, 1.0f, first});
   }
   return sorted;
 }
