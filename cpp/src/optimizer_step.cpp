@@ -238,7 +238,7 @@ StepInfo Optimizer::step_scaled(std::span<const ConstTensorView> grads, double s
     double wide = -1, narrow = -1;  // greatest norms of chunks of gradients in float64 and in fewer bits
     for (std::size_t i = 0; i < chunks.size(); ++i) {
       const Work::PerParam& own = work.params[chunks[i].param];
-      if (!own.present || own.precision == 1) continue;
+      if (!own.present || own.precision == 1 || own.matrix) continue;
       double& norm = own.args.grad_storage == kernels::Storage::f64 ? wide : narrow;
       norm = std::max(norm, std::sqrt(squares[i]));
     }

@@ -129,6 +129,15 @@ void check_hypers(const std::string& rule, const std::map<std::string, double>& 
   }
 }
 
+void check_shape(const std::string& rule, const std::map<std::string, double>& hypers, const Shape& shape) {
+  const Rule& own = rule_list()[find_rule(rule)];
+  if (!own.matrix) return;
+  std::vector<double> values;
+  for (const kernels::Hyper& hyper : own.hypers) values.push_back(hyper.value);
+  for (const auto& [name, value] : hypers) values[find_hyper(own, name)] = value;
+  own.matrix->check(shape, values.data(), "parameter");
+}
+
 void check_range(const kernels::Hyper& hyper, double value) {
   const char* expected = nullptr;
   switch (hyper.range) {

@@ -58,14 +58,14 @@ kernels::StateArgs state_args(const MatrixStep& step, std::size_t index, kernels
 void scaled_copy(bool flush, const float* from, std::int64_t size, double factor, float* to) {
   for_chunks(flush, size, [&](std::int64_t, std::int64_t begin, std::int64_t count) {
     active_kernels().optim->accumulate(
-        {to, from, kernels::Storage::f32, kernels::Storage::f32, begin, count, static_cast<float>(factor), true, 0});
+        {to, from, kernels::Storage::f32, begin, count, static_cast<float>(factor), true});
   });
 }
 
 void add_scaled(bool flush, const float* from, std::int64_t size, double factor, float* to) {
   for_chunks(flush, size, [&](std::int64_t, std::int64_t begin, std::int64_t count) {
     active_kernels().optim->accumulate(
-        {to, from, kernels::Storage::f32, kernels::Storage::f32, begin, count, static_cast<float>(factor), false, 0});
+        {to, from, kernels::Storage::f32, begin, count, static_cast<float>(factor), false});
   });
 }
 
