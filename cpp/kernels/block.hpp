@@ -9,11 +9,26 @@
 namespace petrain::kernels {
 namespace {
 
+// to[i] = cut(from[i], random number of element begin + i).
+template <class T, class Cut>
+void store_dithered(std::uint16_t* __restrict to, std::ptrdiff_t begin, const T* __restrict from, std::ptrdiff_t size,
+                    std::uint32_t key, Cut cut) {
+  for (std::ptrdiff_t first = 0; first < size;) {
+    const std::ptrdiff_t place = (begin + first) % kGroup;
+    const std::ptrdiff_t count = size - first < kGroup - place ? size - first : kGroup - place;
+    const std::uint32_t start = dither_start(key, (begin + first) / kGroup);
+#pragma omp simd
+    for (std::ptrdiff_t i = 0; i < count; ++i) {
+      to[first + i] = cut(static_cast<float>(from[first + i]), kSteps.of[place + i] + start);
+    }
+    first += count;
+  }
+}
+
 // Sixteen bits are rounded to the nearest or, with random numbers of `key`, stochastically.
 template <class T>
 __attribute__((noinline)) void store(void* to, Storage storage, std::ptrdiff_t begin, const T* from,
                                      std::ptrdiff_t size, bool stochastic, std::uint32_t key) {
-  const auto first = static_cast<std::uint32_t>(begin);
   if (storage == Storage::f32) {
     auto* x = static_cast<float*>(to) + begin;
     for (std::ptrdiff_t i = 0; i < size; ++i) x[i] = static_cast<float>(from[i]);
@@ -26,16 +41,9 @@ __attribute__((noinline)) void store(void* to, Storage storage, std::ptrdiff_t b
   }
   auto* x = static_cast<std::uint16_t*>(to) + begin;
   const bool brain = storage == Storage::bf16;
-  if (stochastic && brain) {
-#pragma omp simd
-    for (std::ptrdiff_t i = 0; i < size; ++i) {
-      x[i] = to_bfloat16(static_cast<float>(from[i]), random_of(key, first + static_cast<std::uint32_t>(i)));
-    }
-  } else if (stochastic) {
-#pragma omp simd
-    for (std::ptrdiff_t i = 0; i < size; ++i) {
-      x[i] = to_float16(static_cast<float>(from[i]), random_of(key, first + static_cast<std::uint32_t>(i)));
-    }
+  if (stochastic) {
+    if (brain) store_dithered(x, begin, from, size, key, [](float y, std::uint32_t r) { return to_bfloat16(y, r); });
+    if (!brain) store_dithered(x, begin, from, size, key, [](float y, std::uint32_t r) { return to_float16(y, r); });
   } else if (brain) {
 #pragma omp simd
     for (std::ptrdiff_t i = 0; i < size; ++i) x[i] = to_bfloat16(static_cast<float>(from[i]));
@@ -73,17 +81,22 @@ void load_codes(const StateArgs& state, std::ptrdiff_t begin, T* to, std::ptrdif
 template <class Kind, class T>
 void store_codes(const StateArgs& state, std::ptrdiff_t begin, const T* from, std::ptrdiff_t size, std::uint32_t key) {
   auto* codes = static_cast<std::uint8_t*>(state.data) + begin;
-  alignas(64) float x[kGroup];
+  alignas(64) float x[kBlock] = {};
   alignas(64) std::uint8_t part[kGroup];
+  const float* values = x;
+  if (size % kGroup == 0 && sizeof(T) == sizeof(float)) {
+    values = reinterpret_cast<const float*>(from);
+  } else {
+    for (std::ptrdiff_t i = 0; i < size; ++i) x[i] = static_cast<float>(from[i]);
+  }
+  // All scales before the first code: what waits for one is not waited for by the next.
+  for_each_group(begin, size, [&](std::ptrdiff_t first, std::ptrdiff_t, std::ptrdiff_t group) {
+    state.scale[group] = greatest(values + first);
+  });
   for_each_group(begin, size, [&](std::ptrdiff_t first, std::ptrdiff_t count, std::ptrdiff_t group) {
-    const auto index = static_cast<std::uint32_t>(begin + first);
-    if (count == kGroup && sizeof(T) == sizeof(float)) {
-      state.scale[group] = store_group(Kind{}, codes + first, reinterpret_cast<const float*>(from + first), key, index);
-      return;
-    }
-    for (std::ptrdiff_t i = 0; i < kGroup; ++i) x[i] = i < count ? static_cast<float>(from[first + i]) : 0.0f;
-    state.scale[group] = store_group(Kind{}, part, x, key, index);
-    for (std::ptrdiff_t i = 0; i < count; ++i) codes[first + i] = part[i];
+    store_group(Kind{}, count == kGroup ? codes + first : part, state.scale[group], values + first,
+                dither_start(key, group));
+    for (std::ptrdiff_t i = 0; count < kGroup && i < count; ++i) codes[first + i] = part[i];
   });
 }
 

@@ -11,22 +11,12 @@ namespace {
 inline std::uint32_t bits_of(float x) { return __builtin_bit_cast(std::uint32_t, x); }
 inline float float_of(std::uint32_t bits) { return __builtin_bit_cast(float, bits); }
 
-// A random number for one element, good in its upper bits: a function of a key and the element's index alone, so that
-// threads and their number do not matter. One round of mixing is enough to round by.
-inline std::uint32_t random_of(std::uint32_t key, std::uint32_t index) {
-  const std::uint32_t h = index * 0x9e3779b9u ^ key;
-  return (h ^ (h >> 15)) * 0x85ebca6bu;
-}
-
 inline float from_bfloat16(std::uint16_t x) { return float_of(static_cast<std::uint32_t>(x) << 16); }
 
 // `add` is what is added to the bits that are cut: half (to even) to round to nearest, random ones to round
-// stochastically. NaN stays NaN; infinity stays as it is.
+// stochastically. NaN becomes the NaN without a sign; infinity stays as it is.
 inline std::uint16_t cut_bfloat16(float x, std::uint32_t add) {
-  const std::uint32_t bits = bits_of(x);
-  const bool finite = (bits & 0x7f800000u) != 0x7f800000u;
-  const std::uint32_t nan = (bits & 0x7fffffu) != 0 ? 0x400000u : 0u;
-  return static_cast<std::uint16_t>((finite ? bits + add : bits | nan) >> 16);
+  return static_cast<std::uint16_t>((x != x ? 0x7fc00000u : bits_of(x) + add) >> 16);
 }
 inline std::uint16_t to_bfloat16(float x) { return cut_bfloat16(x, 0x7fffu + ((bits_of(x) >> 16) & 1u)); }
 inline std::uint16_t to_bfloat16(float x, std::uint32_t random) { return cut_bfloat16(x, random >> 16); }

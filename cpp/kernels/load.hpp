@@ -8,7 +8,7 @@
 namespace petrain::kernels {
 namespace {
 
-constexpr std::ptrdiff_t kBlock = 256;  // a multiple of every group; five arrays of it stay in the first-level cache
+constexpr std::ptrdiff_t kBlock = 512;  // a multiple of every group; five arrays of it stay in the first-level cache
 
 template <class T>
 __attribute__((noinline)) void load(const void* from, Storage storage, std::ptrdiff_t begin, T* to,

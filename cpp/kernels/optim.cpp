@@ -23,26 +23,21 @@ template <class Rule, class T>
 constexpr bool apply_writes =
     !requires(const typename Rule::template Coefficients<T>& c, T x, T& p, const T* s) { Rule::apply(c, x, p, x, s); };
 
-template <class T>
-T bounded(T x, T most) {
-  x = x < most ? x : most;
-  return x > -most ? x : -most;
-}
-
 // The arrays of a block, or of a whole chunk where nothing needs converting.
 template <class T>
 struct Arrays {
   T* __restrict param;
   const T* __restrict grad;
   T* __restrict state[kMaxStates];
+  T scale;  // of grad
 };
 
 // Every rule's loop: `each` gets the element's parameter, its scaled gradient and its states. No `omp simd` here: it
 // would pin the array s to memory before `each` is inlined; __restrict says all that the vectorizer needs to know.
 // Not inlined, so that one loop serves whole chunks and converted blocks.
 template <int states, bool writes_param, bool writes_states, class T, class Each>
-__attribute__((noinline)) void for_each_element(const Arrays<T>& arrays, std::ptrdiff_t size, T scale, T most,
-                                                Each each) {
+__attribute__((noinline)) void for_each_element(const Arrays<T>& arrays, std::ptrdiff_t size, Each each) {
+  const T scale = arrays.scale;
   T* __restrict param = arrays.param;
   const T* __restrict grad = arrays.grad;
   T* __restrict state0 = arrays.state[0];
@@ -55,7 +50,7 @@ __attribute__((noinline)) void for_each_element(const Arrays<T>& arrays, std::pt
     if constexpr (states > 1) s[1] = state1[i];
     if constexpr (states > 2) s[2] = state2[i];
     T p = param[i];
-    each(i, p, bounded(grad[i] * scale, most), s);
+    each(i, p, grad[i] * scale, s);
     if constexpr (writes_param) param[i] = p;
     if constexpr (writes_states && states > 0) state0[i] = s[0];
     if constexpr (writes_states && states > 1) state1[i] = s[1];
@@ -66,12 +61,22 @@ __attribute__((noinline)) void for_each_element(const Arrays<T>& arrays, std::pt
 template <class T>
 constexpr Storage native = sizeof(T) == 8 ? Storage::f64 : Storage::f32;
 
+template <class T>
+__attribute__((noinline)) void scale_and_bound(T* grad, std::ptrdiff_t size, T scale, T most) {
+#pragma omp simd
+  for (std::ptrdiff_t i = 0; i < size; ++i) {
+    T x = grad[i] * scale;
+    x = x < most ? x : most;
+    grad[i] = x > -most ? x : -most;
+  }
+}
+
 // body(arrays, size) over the whole chunk in place or, where an array is stored otherwise than it is computed with,
 // block by block, with a converted copy of that array. Never more than `most` elements at once.
 template <int states, class T, class Body>
 void in_blocks(const StepArgs& args, bool writes_param, bool writes_states, std::ptrdiff_t most, Body body) {
   const bool param_converts = args.param_storage != native<T> || args.rounding != Rounding::nearest;
-  const bool grad_converts = args.grad_storage != native<T>;
+  const bool bounded = args.max_value < HUGE_VAL, grad_converts = args.grad_storage != native<T> || bounded;
   bool state_converts[kMaxStates] = {}, any = param_converts || grad_converts;
   for (int s = 0; s < states; ++s) {
     state_converts[s] = args.state[s].storage != native<T>;
@@ -82,7 +87,7 @@ void in_blocks(const StepArgs& args, bool writes_param, bool writes_states, std:
   const std::ptrdiff_t end = args.begin + args.size, step = any ? kBlock : most;
   for (std::ptrdiff_t begin = args.begin; begin < end; begin += step) {
     const std::ptrdiff_t size = end - begin < step ? end - begin : step;
-    Arrays<T> arrays{param, grad, {}};
+    Arrays<T> arrays{param, grad, {}, bounded ? T(1) : static_cast<T>(args.grad_scale)};
     if (param_converts) {
       load_param(args, begin, param, size);
     } else {
@@ -90,6 +95,7 @@ void in_blocks(const StepArgs& args, bool writes_param, bool writes_states, std:
     }
     if (grad_converts) {
       load(args.grad, args.grad_storage, begin + shift, grad, size);
+      if (bounded) scale_and_bound(grad, size, static_cast<T>(args.grad_scale), static_cast<T>(args.max_value));
     } else {
       arrays.grad = static_cast<const T*>(args.grad) + begin + shift;
     }
@@ -118,7 +124,6 @@ void step(const StepArgs& args) {
   constexpr int states = state_count<Rule>();
   constexpr bool writes_states = !is_layerwise<Rule> || apply_writes<Rule, T>;
   const auto c = coefficients_of<Rule, T>(args);
-  const T scale = static_cast<T>(args.grad_scale), most = static_cast<T>(args.max_value);
   [[maybe_unused]] const T trust = static_cast<T>(args.trust);
   const auto each = [c, trust](std::ptrdiff_t, T& p, T g, T* s) {
     if constexpr (is_layerwise<Rule>) {
@@ -128,7 +133,7 @@ void step(const StepArgs& args) {
     }
   };
   in_blocks<states, T>(args, true, writes_states, args.size, [&](const Arrays<T>& arrays, std::ptrdiff_t size) {
-    for_each_element<states, true, writes_states>(arrays, size, scale, most, each);
+    for_each_element<states, true, writes_states>(arrays, size, each);
   });
 }
 
@@ -138,13 +143,12 @@ LayerSums direct(const StepArgs& args) {
   constexpr bool writes_states = direction_writes<Rule, T>;
   static_assert(states == 0 || writes_states != apply_writes<Rule, T>, "a state is advanced once for each step");
   const auto c = coefficients_of<Rule, T>(args);
-  const T scale = static_cast<T>(args.grad_scale), most = static_cast<T>(args.max_value);
   double param_lanes[kLanes] = {}, direction_lanes[kLanes] = {};
   in_blocks<states, T>(args, false, writes_states, kBlock, [&](const Arrays<T>& arrays, std::ptrdiff_t size) {
     alignas(64) T directions[kBlock];
     T* __restrict out = directions;
     const auto each = [c, out](std::ptrdiff_t i, T& p, T g, T* s) { out[i] = Rule::direction(c, p, g, s); };
-    for_each_element<states, false, writes_states>(arrays, size, scale, most, each);
+    for_each_element<states, false, writes_states>(arrays, size, each);
     add_squares(arrays.param, size, param_lanes);
     add_squares(directions, size, direction_lanes);
   });
@@ -187,7 +191,7 @@ void accumulate_groups(const AccumulateArgs& args) {
       for (std::ptrdiff_t i = 0; i < kGroup; ++i) grad[i] = i < count ? block[first + i] : 0.0f;
       if (!args.first) load_sum(own, sum);
       add_weighted(sum, grad, args.weight, kGroup, args.first);
-      store_sum(own, sum, args.key, static_cast<std::uint32_t>(begin + first));
+      store_sum(own, sum, dither_start(args.key, group));
     });
   });
 }

@@ -27,7 +27,7 @@ inline void load_sum(const SumBf16& from, float* x) {
 }
 
 // Infinity and the NaN of inf - inf stay what they are: their lower bits are zero.
-inline void store_sum(SumBf16& to, const float* x, std::uint32_t key, std::uint32_t index) {
+inline void store_sum(SumBf16& to, const float* x, std::uint32_t start) {
   std::uint8_t last[16] = {};
   for (std::ptrdiff_t first = 0; first < kGroup; first += 16) {
     const auto shift = static_cast<unsigned>(first / 8);
@@ -35,7 +35,7 @@ inline void store_sum(SumBf16& to, const float* x, std::uint32_t key, std::uint3
     std::uint8_t* rest = to.rest + first;
 #pragma omp simd
     for (std::ptrdiff_t i = 0; i < 16; ++i) {
-      const std::uint32_t random = random_of(key, index + static_cast<std::uint32_t>(first + i)) >> 26;
+      const std::uint32_t random = (kSteps.of[first + i] + start) >> 26;
       const std::uint32_t bits = (bits_of(x[first + i]) + random) >> 6;
       sum[i] = static_cast<std::uint16_t>(bits >> 10);
       rest[i] = static_cast<std::uint8_t>(bits >> 2);
@@ -59,13 +59,13 @@ inline void load_sum(const SumCode8& from, float* x) {
 }
 
 // Where the scale is not finite, all of the group becomes NaN.
-inline void store_sum(SumCode8& to, const float* x, std::uint32_t key, std::uint32_t index) {
+inline void store_sum(SumCode8& to, const float* x, std::uint32_t start) {
   const float scale = greatest(x);
   const bool usable = scale >= 0x1p-126f;  // the inverse of less is infinite
   const float inverse = usable ? kTop<Average> / scale : 0.0f;
 #pragma omp simd
   for (std::ptrdiff_t i = 0; i < kGroup; ++i) {
-    const std::uint32_t random = random_of(key, index + static_cast<std::uint32_t>(i)) >> (32 - kFineShift);
+    const std::uint32_t random = (kSteps.of[i] + start) >> (32 - kFineShift);
     const auto sign = static_cast<std::uint32_t>(static_cast<std::int32_t>(bits_of(x[i])) >> 31);
     const float size = float_of(bits_of(x[i]) & 0x7fffffffu) * inverse;
     const std::uint32_t magnitude = (bits_of(size + Average::bias) + random - Average::first) >> kFineShift;

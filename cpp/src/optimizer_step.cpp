@@ -277,6 +277,13 @@ StepInfo Optimizer::step_scaled(std::span<const ConstTensorView> grads, double s
         if (work.params[chunk.param].present) body(i, chunk, work.params[chunk.param]);
       }
     };
+    // From the last one, of which the gradients are still in the cache.
+    const auto for_my_chunks_back = [&](auto&& body) {
+      for (std::int64_t i = mine.end; i-- > mine.begin;) {
+        const Chunk& chunk = chunks[i];
+        if (work.params[chunk.param].present) body(i, chunk, work.params[chunk.param]);
+      }
+    };
     for_my_chunks([&](std::int64_t i, const Chunk& chunk, const Work::PerParam& own) {
       squares[i] = kernels.reduce->sum_of_squares(own.args.grad, own.args.grad_storage, chunk.grad_begin, chunk.size);
     });
@@ -294,7 +301,7 @@ StepInfo Optimizer::step_scaled(std::span<const ConstTensorView> grads, double s
       if (team.rank == 0) set_trust();
       team.barrier();
     }
-    for_my_chunks([&](std::int64_t, const Chunk& chunk, const Work::PerParam& own) {
+    for_my_chunks_back([&](std::int64_t, const Chunk& chunk, const Work::PerParam& own) {
       if (!info.skipped && own.matrix) return;
       if (!info.skipped) kernels.optim->step[own.rule][own.precision](args_of(chunk));
       if (options.zero_grads && !is_by_rows(options, chunk.param)) {

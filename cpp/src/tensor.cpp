@@ -1,15 +1,21 @@
 #include "petrain/tensor.hpp"
 
+#include <cstdint>
 #include <cstring>
 #include <limits>
 #include <new>
 #include <stdexcept>
 
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
+
 namespace petrain {
 namespace {
 
 constexpr std::align_val_t kAlignment{64}, kPage{4096};
-constexpr std::size_t kLarge = 65536;  // bytes from which on the place in a page matters
+constexpr std::size_t kLarge = 65536;     // bytes from which on the place in a page matters
+constexpr std::size_t kHuge = 4u << 20;  // bytes from which on huge pages are asked for, as NumPy does
 
 struct DTypeFacts {
   const char* name;
@@ -18,6 +24,19 @@ struct DTypeFacts {
 
 constexpr DTypeFacts kDTypes[] = {{"float32", 4}, {"float64", 8}, {"int8", 1},    {"uint8", 1},
                                   {"int32", 4},   {"int64", 8},   {"float16", 2}, {"bfloat16", 2}};
+
+// Memory of which every page will be written. Huge pages save the misses in the table of pages.
+std::byte* allocate(std::size_t bytes, std::align_val_t alignment) {
+  auto* memory = static_cast<std::byte*>(::operator new[](bytes, alignment));
+#if defined(__linux__)
+  constexpr auto page = static_cast<std::size_t>(kPage);
+  if (bytes >= kHuge) {
+    const std::size_t skip = (page - reinterpret_cast<std::uintptr_t>(memory) % page) % page;
+    madvise(memory + skip, (bytes - skip) / page * page, MADV_HUGEPAGE);  // a wish: what comes of it does not matter
+  }
+#endif
+  return memory;
+}
 
 }  // namespace
 
@@ -51,7 +70,7 @@ Tensor Tensor::uninitialized(DType dtype, Shape shape) {
   tensor.dtype_ = dtype;
   tensor.size_ = element_count(shape);
   tensor.shape_ = std::move(shape);
-  if (tensor.size_ > 0) tensor.data_.reset(static_cast<std::byte*>(::operator new[](tensor.nbytes(), kAlignment)));
+  if (tensor.size_ > 0) tensor.data_.reset(allocate(tensor.nbytes(), kAlignment));
   return tensor;
 }
 
@@ -61,7 +80,7 @@ Tensor Tensor::staggered(DType dtype, Shape shape, std::size_t offset) {
   tensor.dtype_ = dtype;
   tensor.size_ = element_count(shape);
   tensor.shape_ = std::move(shape);
-  auto* memory = static_cast<std::byte*>(::operator new[](tensor.nbytes() + offset, kPage));
+  std::byte* memory = allocate(tensor.nbytes() + offset, kPage);
   tensor.data_ = std::unique_ptr<std::byte[], Free>(memory + offset, Free{offset});
   std::memset(tensor.data_.get(), 0, tensor.nbytes());
   return tensor;
