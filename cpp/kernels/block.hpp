@@ -78,26 +78,30 @@ void load_codes(const StateArgs& state, std::ptrdiff_t begin, T* to, std::ptrdif
   });
 }
 
-template <class Kind, class T>
-void store_codes(const StateArgs& state, std::ptrdiff_t begin, const T* from, std::ptrdiff_t size, std::uint32_t key) {
+// Of `from`, whole groups are read. All scales come before the first code, so that no code waits for its own.
+template <class Kind>
+void store_groups(const StateArgs& state, std::ptrdiff_t begin, const float* from, std::ptrdiff_t size,
+                  std::uint32_t key) {
   auto* codes = static_cast<std::uint8_t*>(state.data) + begin;
-  alignas(64) float x[kBlock] = {};
   alignas(64) std::uint8_t part[kGroup];
-  const float* values = x;
-  if (size % kGroup == 0 && sizeof(T) == sizeof(float)) {
-    values = reinterpret_cast<const float*>(from);
-  } else {
-    for (std::ptrdiff_t i = 0; i < size; ++i) x[i] = static_cast<float>(from[i]);
-  }
-  // All scales before the first code: what waits for one is not waited for by the next.
   for_each_group(begin, size, [&](std::ptrdiff_t first, std::ptrdiff_t, std::ptrdiff_t group) {
-    state.scale[group] = greatest(values + first);
+    state.scale[group] = greatest(from + first);
   });
   for_each_group(begin, size, [&](std::ptrdiff_t first, std::ptrdiff_t count, std::ptrdiff_t group) {
-    store_group(Kind{}, count == kGroup ? codes + first : part, state.scale[group], values + first,
-                dither_start(key, group));
-    for (std::ptrdiff_t i = 0; count < kGroup && i < count; ++i) codes[first + i] = part[i];
+    std::uint8_t* to = count == kGroup ? codes + first : part;
+    store_group(Kind{}, to, state.scale[group], from + first, dither_start(key, group));
+    if (to == part) __builtin_memcpy(codes + first, part, static_cast<std::size_t>(count));
   });
+}
+
+template <class Kind, class T>
+void store_codes(const StateArgs& state, std::ptrdiff_t begin, const T* from, std::ptrdiff_t size, std::uint32_t key) {
+  if constexpr (sizeof(T) == sizeof(float)) {
+    if (size % kGroup == 0) return store_groups<Kind>(state, begin, from, size, key);
+  }
+  alignas(64) float padded[kBlock] = {};
+  for (std::ptrdiff_t i = 0; i < size; ++i) padded[i] = static_cast<float>(from[i]);
+  store_groups<Kind>(state, begin, padded, size, key);
 }
 
 template <class T>

@@ -22,10 +22,13 @@ def philox_bits(seed, stream, index):
 
 
 def random_bits(key, size):
-    """32 bits for each element, good in the upper ones."""
+    """32 bits for each element: in each group of 64, multiples of the golden ratio from a point that is drawn."""
     with np.errstate(over="ignore"):
-        h = np.arange(size, dtype=np.uint32) * np.uint32(0x9E3779B9) ^ np.uint32(key)
-        return (h ^ (h >> np.uint32(15))) * np.uint32(0x85EBCA6B)
+        index = np.arange(size, dtype=np.uint32)
+        h = index // np.uint32(GROUP) * np.uint32(0x9E3779B9) ^ np.uint32(key)
+        h = (h ^ (h >> np.uint32(16))) * np.uint32(0x85EBCA6B)
+        h = (h ^ (h >> np.uint32(13))) * np.uint32(0xC2B2AE35)
+        return (h ^ (h >> np.uint32(16))) + index % np.uint32(GROUP) * np.uint32(0x9E3779B9)
 
 
 def cut_bfloat16(x, random):
