@@ -56,8 +56,8 @@ inline float greatest(const float* x) {
   return float_of(static_cast<std::uint32_t>(most));
 }
 
-// Bytes to and from 32 bits, in passes of their own: in one loop with arithmetic the compiler runs out of registers, and
-// what it makes of these loops for AVX2 takes twice the time.
+// Bytes to and from 32 bits, in passes of their own: in one loop with arithmetic the compiler runs out of registers,
+// and what it makes of these loops for AVX2 takes twice the time.
 inline void widen(const std::int8_t* from, std::int32_t* to) {
 #if defined(__AVX2__)
   for (std::ptrdiff_t i = 0; i < kGroup; i += 8) {
@@ -132,7 +132,8 @@ inline void store_group(Average, std::uint8_t* codes, float scale, const float* 
   for (std::ptrdiff_t i = 0; i < kGroup; ++i) {
     const std::uint32_t random = (kSteps.of[i] + start) >> (32 - kShift);
     const std::int32_t sign = static_cast<std::int32_t>(bits_of(x[i])) >> 31;
-    const auto code = static_cast<std::int32_t>(encode<Average>(float_of(bits_of(x[i]) & 0x7fffffffu) * inverse, random));
+    const auto code =
+        static_cast<std::int32_t>(encode<Average>(float_of(bits_of(x[i]) & 0x7fffffffu) * inverse, random));
     wide[i] = (code ^ sign) - sign;
   }
   narrow(wide, codes);

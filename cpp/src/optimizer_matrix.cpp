@@ -11,19 +11,18 @@
 
 namespace petrain {
 
-void Optimizer::take_matrix_norms(Work& work, const std::vector<Chunk>& chunks,
-                                  const std::vector<double>& squares) const {
+void Optimizer::take_matrix_norms(Work& work, const std::vector<Chunk>& chunks) const {
   for (std::size_t i = 0, first = 0; first < chunks.size(); first = i) {
     Work::PerParam& own = work.params[chunks[first].param];
     for (i = first; i < chunks.size() && chunks[i].param == chunks[first].param;) ++i;
     if (!own.matrix) continue;
-    std::vector<double> parts(squares.begin() + static_cast<std::ptrdiff_t>(first),
-                              squares.begin() + static_cast<std::ptrdiff_t>(i));
+    std::vector<double> parts(work.squares.begin() + static_cast<std::ptrdiff_t>(first),
+                              work.squares.begin() + static_cast<std::ptrdiff_t>(i));
     own.norm = std::sqrt(tree_sum(parts));
   }
 }
 
-void Optimizer::step_matrices(Work& work, double clip, bool flush, bool zero_grads) {
+void Optimizer::step_matrices(Work& work, bool zero_grads) {
   for (std::size_t i = 0; i < params_.size(); ++i) {
     Work::PerParam& own = work.params[i];
     Param& param = params_[i];
@@ -35,12 +34,12 @@ void Optimizer::step_matrices(Work& work, double clip, bool flush, bool zero_gra
                     group.hypers.data(),
                     static_cast<double>(param.steps + 1),
                     0,
-                    flush,
+                    work.flushes(),
                     random_bits(seed_, i, static_cast<std::uint64_t>(param.steps)),
                     param.states,
                     param.scales,
                     own.memory.data()};
-    step.args.grad_scale *= clip;
+    step.args.grad_scale *= work.clip;
     step.norm = own.norm * std::abs(step.args.grad_scale);
     rule_list()[group.rule].matrix->step(step);
     if (!zero_grads) continue;

@@ -1,7 +1,10 @@
-// What the two halves of a step share: elementwise rules (optimizer_step.cpp) and matrix rules (optimizer_matrix.cpp).
+// What the parts of a step share: what is known before gradients are read (optimizer_prepare.cpp, optimizer_rows.cpp),
+// what their norms say (optimizer_judge.cpp), elementwise rules (optimizer_step.cpp), matrix rules
+// (optimizer_matrix.cpp).
 #pragma once
 
 #include <array>
+#include <string>
 #include <vector>
 
 #include "kernels/optim.hpp"
@@ -10,7 +13,7 @@
 
 namespace petrain {
 
-// Everything about a step that is known before gradients are read.
+// Everything about one step: what is known before gradients are read, and what their norms say.
 struct Optimizer::Work {
   struct PerParam {
     kernels::StepArgs args{};
@@ -22,8 +25,22 @@ struct Optimizer::Work {
   std::vector<PerParam> params;
   std::vector<CoefficientBytes> coefficients;
   bool layerwise = false, matrices = false;
+  double scale = 1;  // of the gradients
   std::vector<Tensor> added_up;  // gradients by rows in which a row came twice
   std::vector<Chunk> by_rows;    // in the place of the optimizer's own chunks, where a gradient is given by rows
+
+  std::vector<double> squares;           // sums of a chunk's gradients as they are
+  std::vector<kernels::LayerSums> sums;  // of a chunk, where a rule is layerwise
+  double clip = 1;                       // a factor beside scale
+  StepInfo info;
+
+  bool flushes() const;  // whether denormals count as zero
 };
+
+// Whether the gradient of this parameter comes by rows.
+bool is_by_rows(const StepOptions& options, std::size_t param);
+
+// Throws unless the rows are rows of the parameter and the gradient has one for each.
+void check_rows(const ConstTensorView& param, const ConstTensorView& grad, Rows rows, const std::string& what);
 
 }  // namespace petrain

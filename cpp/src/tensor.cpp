@@ -14,7 +14,7 @@ namespace petrain {
 namespace {
 
 constexpr std::align_val_t kAlignment{64}, kPage{4096};
-constexpr std::size_t kLarge = 65536;     // bytes from which on the place in a page matters
+constexpr std::size_t kLarge = 65536;    // bytes from which on the place in a page matters
 constexpr std::size_t kHuge = 4u << 20;  // bytes from which on huge pages are asked for, as NumPy does
 
 struct DTypeFacts {

@@ -169,8 +169,10 @@ class Optimizer {
   void add_rows(Work& work, std::size_t index, const ConstTensorView& grad, Rows rows) const;
   StepInfo step_scaled(std::span<const ConstTensorView> grads, double scale, const StepOptions& options,
                        std::optional<DType> sums = std::nullopt);
-  void take_matrix_norms(Work& work, const std::vector<Chunk>& chunks, const std::vector<double>& squares) const;
-  void step_matrices(Work& work, double clip, bool flush, bool zero_grads);
+  void judge(Work& work, const std::vector<Chunk>& chunks, const StepOptions& options) const;
+  void set_trust(Work& work, const std::vector<Chunk>& chunks) const;
+  void take_matrix_norms(Work& work, const std::vector<Chunk>& chunks) const;
+  void step_matrices(Work& work, bool zero_grads);
   std::size_t hyper_index(std::size_t group, const std::string& name) const;
 
   std::uint64_t seed_;
