@@ -23,7 +23,8 @@ def library() -> ctypes.CDLL:
 
 
 def read_modify_write(read: np.ndarray, written: Sequence[np.ndarray], threads: int) -> Callable[[], None]:
-    """A call that reads the first array and reads and writes the others (1 to 3), all float32 of one size."""
+    """A call that reads the first array and reads and writes the others (1 to 4), all float32 of one size, and
+    leaves them as they are."""
     pointers = (ctypes.c_void_p * len(written))(*(array.ctypes.data for array in written))
     call = library().read_modify_write
     arguments = (ctypes.c_void_p(read.ctypes.data), pointers, len(written), ctypes.c_ssize_t(read.size), threads)

@@ -3,7 +3,8 @@
     python bench/bench_optim.py [--only adamw lora small states half rules matrices] [--threads 1 2] [--json out.json]
 
 Every rival steps the same shapes through its public interface, Python overhead included. "clip + zero" is
-clip_grad_norm_, step and zero_grad(set_to_none=False) for torch, one call for petrain.
+clip_grad_norm_, step and zero_grad(set_to_none=False) for torch, one call for petrain. The memory's rate is that of a
+loop over the same arrays, which reads the gradient once and reads and writes the others.
 """
 
 from __future__ import annotations
@@ -18,9 +19,19 @@ from collections.abc import Callable, Sequence
 import common
 import numpy as np
 import petrain
-import petrain.torch
 import torch
 from bandwidth import read_modify_write
+from optim_rivals import (
+    Shapes,
+    Step,
+    bitsandbytes_step,
+    deepspeed_step,
+    parameters,
+    petrain_step,
+    torch_step,
+    torchao_step,
+)
+from petrain import _core
 
 M = 1 << 20
 BERT = (
@@ -32,173 +43,134 @@ BERT = (
     ]
     + [(768, 768), (768,)]
 )
+LARGE = [(32 * M,)]
 LORA = [(8, 768), (768, 8)] * 72
 SMALL = [(1 + (i * 2029) % 4096,) for i in range(2000)]
-SETS = {"one tensor of 32 M": [(32 * M,)], "BERT-base": BERT, "LoRA, 144 tensors": LORA, "2,000 small": SMALL}
-BARS = {("one tensor of 32 M", False): 1.0, ("one tensor of 32 M", True): 1.7, ("LoRA, 144 tensors", True): 4.0}
-BARS |= {("2,000 small", False): 3.0}
 
 
-def parameters(shapes: Sequence[tuple[int, ...]], dtype: torch.dtype = torch.float32) -> list[torch.nn.Parameter]:
-    generator = torch.Generator().manual_seed(0)
-    params = []
-    for shape in shapes:
-        p = torch.nn.Parameter(torch.randn(shape, generator=generator).to(dtype))
-        p.grad = (1e-3 * torch.randn(shape, generator=generator)).to(dtype)
-        params.append(p)
-    return params
+def steps(
+    report: common.Report, threads: int, rounds: int, name: str, shapes: Shapes, alone: float, all_: float
+) -> None:
+    """float32 AdamW against torch fused, alone and with clip + zero; the bars of both, 0 where there is none."""
+    for everything, bar in ((False, alone), (True, all_)):
+        rivals = {"petrain": petrain_step(shapes, everything), "torch": torch_step(shapes, everything)}
+        times = common.race(rivals, rounds)
+        work = f"AdamW f32, {name}" + (", clip + zero" if everything else "")
+        report.add(work, threads, times.ratio("torch", "petrain"), "torch fused", bar or None)
+        print(f"    {1e3 * times.median('petrain'):.2f} ms, torch {1e3 * times.median('torch'):.2f} ms")
 
 
-def torch_step(
-    shapes: Sequence[tuple[int, ...]], everything: bool, dtype: torch.dtype = torch.float32
-) -> Callable[[], None]:
-    params = parameters(shapes, dtype)
-    opt = torch.optim.AdamW(params, lr=1e-4, fused=True)
-    if not everything:
-        return opt.step
-
-    def run() -> None:
-        torch.nn.utils.clip_grad_norm_(params, 1.0)
-        opt.step()
-        opt.zero_grad(set_to_none=False)
-
-    return run
+def adamw(report: common.Report, threads: int, rounds: int) -> None:
+    steps(report, threads, rounds, "one tensor of 32 M", LARGE, 1.0, 1.7)
+    steps(report, threads, rounds, "BERT-base", BERT, 0, 0)
+    against(report, threads, rounds, "AdamW f32, 32 M", petrain_step(LARGE), "deepspeed", deepspeed_step, LARGE, 0)
 
 
-def petrain_step(
-    shapes: Sequence[tuple[int, ...]], everything: bool, dtype: torch.dtype = torch.float32, **options: str
-) -> Callable[[], None]:
-    params = parameters(shapes, dtype)
-    opt = petrain.torch.AdamW(params, lr=1e-4, **options)
-    if not everything:
-        return opt.step
-    return lambda: opt.step(max_norm=1.0, zero_grads=True)
+def lora(report: common.Report, threads: int, rounds: int) -> None:
+    steps(report, threads, rounds, "LoRA, 144 tensors", LORA, 0, 4.0)
 
 
-def steps(report: common.Report, threads: int, rounds: int, names: Sequence[str]) -> None:
-    """float32 AdamW against torch fused, alone and with clip + zero."""
-    for name in names:
-        for everything in (False, True):
-            rivals = {"petrain": petrain_step(SETS[name], everything), "torch": torch_step(SETS[name], everything)}
-            times = common.race(rivals, rounds)
-            bar = BARS.get((name, everything)) if threads == 2 else None
-            work = f"AdamW f32, {name}" + (", clip + zero" if everything else "")
-            report.add(work, threads, times.ratio("torch", "petrain"), "torch fused", bar)
-            if name == "2,000 small" and not everything:
-                print(f"    {times.median('petrain') / 2000 * 1e6:.2f} µs per tensor")
-
-
-def bandwidth(report: common.Report, threads: int, rounds: int) -> None:
-    """AdamW on 32 M against a loop that moves the same 28 bytes a parameter."""
-    arrays = [np.ones(32 * M, np.float32) for _ in range(4)]
-    rivals = {
-        "petrain": petrain_step(SETS["one tensor of 32 M"], False),
-        "memory": read_modify_write(arrays[0], arrays[1:], threads),
-    }
+def small(report: common.Report, threads: int, rounds: int) -> None:
+    """Many small tensors, and what each costs beside the same elements in one tensor."""
+    steps(report, threads, rounds, "2,000 small", SMALL, 3.0, 0)
+    rivals = {"small": petrain_step(SMALL), "one": petrain_step([(sum(size for (size,) in SMALL),)])}
+    rivals["tiny"] = petrain_step([(64,)] * 2000)
     times = common.race(rivals, rounds)
-    ratio = times.ratio("memory", "petrain")
-    report.add(
-        "AdamW f32, 32 M", threads, ratio, "read-modify-write of the same arrays", 0.85 if threads == 2 else None
-    )
-    print(f"    memory {32 * M * 28 / times.median('memory') / 1e9:.1f} GB/s")
+    each = {name: times.median(name) / 2000 * 1e6 for name in rivals}
+    print(f"    µs per tensor: {each['small']:.2f}, of which {each['one']:.2f} for the same elements in one tensor;")
+    print(f"    {each['tiny']:.2f} with 64 elements each")
+
+
+def against(
+    report: common.Report,
+    threads: int,
+    rounds: int,
+    work: str,
+    ours: Step,
+    name: str,
+    make: Callable[[Shapes], Step],
+    shapes: Shapes,
+    bar: float,
+) -> None:
+    """Another library, where it is installed."""
+    if importlib.util.find_spec(name) is None:
+        print(f"    {name} is not installed")
+        return
+    times = common.race({"petrain": ours, name: make(shapes)}, rounds, at_least=0.0)
+    report.add(work, threads, times.ratio(name, "petrain"), name, bar or None)
 
 
 def states(report: common.Report, threads: int, rounds: int) -> None:
     """8-bit and bfloat16 states against torch float32, bitsandbytes and torchao."""
-    shapes = [(32 * M,)]
-    for dtype in ("bfloat16", "int8"):
-        rivals = {
-            "petrain": petrain_step(shapes, False, state_dtype=dtype),
-            "torch": torch_step(shapes, False),
-        }
-        bar = 1.3 if dtype == "int8" and threads == 2 else None
+    for dtype, bar in (("bfloat16", 0), ("int8", 1.3)):
+        rivals = {"petrain": petrain_step(LARGE, state_dtype=dtype), "torch": torch_step(LARGE)}
         times = common.race(rivals, rounds)
-        report.add(f"AdamW, {dtype} states, 32 M", threads, times.ratio("torch", "petrain"), "torch fused f32", bar)
-    small = [(4 * M,)]
-    for name, make in (("bitsandbytes", bitsandbytes_step), ("torchao", torchao_step)):
-        if importlib.util.find_spec(name) is None:
-            print(f"    {name} is not installed")
-            continue
-        rivals = {"petrain": petrain_step(small, False, state_dtype="int8"), name: make(small)}
-        times = common.race(rivals, 3, at_least=0.0)
         report.add(
-            "AdamW, 8-bit states, 4 M", threads, times.ratio(name, "petrain"), name, 15 if threads == 2 else None
+            f"AdamW, {dtype} states, 32 M", threads, times.ratio("torch", "petrain"), "torch fused f32", bar or None
         )
-
-
-def bitsandbytes_step(shapes: Sequence[tuple[int, ...]]) -> Callable[[], None]:
-    import bitsandbytes
-
-    return bitsandbytes.optim.AdamW8bit(parameters(shapes), lr=1e-4).step
-
-
-def torchao_step(shapes: Sequence[tuple[int, ...]]) -> Callable[[], None]:
-    from torchao.optim import AdamW8bit
-
-    return AdamW8bit(parameters(shapes), lr=1e-4).step
+    for name, make in (("bitsandbytes", bitsandbytes_step), ("torchao", torchao_step)):
+        ours = petrain_step([(4 * M,)], state_dtype="int8")
+        against(report, threads, 5, "AdamW, 8-bit states, 4 M", ours, name, make, [(4 * M,)], 15)
 
 
 def half(report: common.Report, threads: int, rounds: int) -> None:
     """bfloat16 parameters and gradients; torch keeps its states in bfloat16 then, petrain in float32."""
-    shapes = [(32 * M,)]
-    rivals = {
-        "petrain": petrain_step(shapes, False, torch.bfloat16),
-        "torch": torch_step(shapes, False, torch.bfloat16),
-    }
-    times = common.race(rivals, rounds)
-    bar = 1.3 if threads == 2 else None
-    report.add("AdamW, bf16 parameters, f32 states, 32 M", threads, times.ratio("torch", "petrain"), "torch fused", bar)
+    for state_dtype, bar in ((None, 1.3), ("bfloat16", 0)):
+        ours = petrain_step(LARGE, dtype=torch.bfloat16, **({"state_dtype": state_dtype} if state_dtype else {}))
+        times = common.race({"petrain": ours, "torch": torch_step(LARGE, dtype=torch.bfloat16)}, rounds)
+        work = f"AdamW, bf16 parameters, {state_dtype or 'float32'} states, 32 M"
+        report.add(work, threads, times.ratio("torch", "petrain"), "torch fused", bar or None)
 
 
 def rules(report: common.Report, threads: int, rounds: int) -> None:
-    """Every rule against a loop that moves the same bytes."""
-    from petrain import _core
-
-    size = 32 * M
-    grad = np.full(size, 1e-3, np.float32)
+    """Every elementwise rule against a loop over its own arrays."""
     for name, facts in _core.rules().items():
         if facts["matrix"]:
             continue  # its work is in products
-        arrays = [np.ones(size, np.float32) for _ in range(1 + min(len(facts["states"]), 2))]
-        opt = _core.Optimizer([(name, {}, [np.ones(size, np.float32)])])
-        streams = 1 + len(facts["states"])
-        rivals = {"petrain": lambda opt=opt: opt.step([grad]), "memory": read_modify_write(grad, arrays, threads)}
-        times = common.race(rivals, max(3, rounds // 2))
-        # Beyond three streams written, the loop's time is scaled to the bytes.
-        factor = (4 + 8 * streams) / (4 + 8 * min(streams, 3))
-        ratio = tuple(value * factor for value in times.ratio("memory", "petrain"))
-        report.add(f"{name} f32, 32 M", threads, ratio, "its own traffic", 0.8 if threads == 2 else None)
+        param, grad = np.ones(32 * M, np.float32), np.full(32 * M, 1e-3, np.float32)
+        opt = _core.Optimizer([(name, {}, [param])])
+        opt.step([grad])
+        written = [param, *opt.state(0).values()]
+        rivals = {"petrain": lambda opt=opt, grad=grad: opt.step([grad])}
+        rivals["memory"] = read_modify_write(grad, written, threads)
+        times = common.race(rivals, rounds)
+        rate = grad.nbytes * (1 + 2 * len(written)) / times.median("memory") / 1e9
+        bar = 0.85 if name == "adamw" else 0.8
+        report.add(f"{name} f32, 32 M", threads, times.ratio("memory", "petrain"), f"memory ({rate:.0f} GB/s)", bar)
 
 
 def matrices(report: common.Report, threads: int, rounds: int) -> None:
     """Rules that see a tensor as a matrix: against torch's where it has them, else against the full AdamW."""
     shape = (1024, 4096)
 
-    def ours(make: Callable[[list[np.ndarray]], petrain.optim.Optimizer]) -> Callable[[], None]:
+    def ours(make: Callable[[list[np.ndarray]], petrain.optim.Optimizer]) -> Step:
         rng = np.random.default_rng(0)
         p, g = (rng.standard_normal(shape).astype(np.float32) for _ in range(2))
         opt = make([p])
         return lambda: opt.step([g])
 
-    def theirs(cls: type[torch.optim.Optimizer]) -> Callable[[], None]:
+    def theirs(cls: type[torch.optim.Optimizer]) -> Step:
         return cls(parameters([shape])).step
 
-    rivals = {"petrain": ours(petrain.optim.Adafactor), "torch": theirs(torch.optim.Adafactor)}
-    ratio = common.race(rivals, rounds).ratio("torch", "petrain")
-    report.add("Adafactor, 1024 × 4096", threads, ratio, "torch", None)
-    rivals = {"petrain": ours(petrain.optim.Muon), "torch": theirs(torch.optim.Muon)}
-    ratio = common.race(rivals, max(3, rounds // 3)).ratio("torch", "petrain")
-    report.add("Muon, 1024 × 4096", threads, ratio, "torch, in bfloat16", None)
+    pairs: Sequence[tuple[str, type[petrain.optim.Optimizer], type[torch.optim.Optimizer], str]] = (
+        ("Adafactor", petrain.optim.Adafactor, torch.optim.Adafactor, "torch"),
+        ("Muon", petrain.optim.Muon, torch.optim.Muon, "torch, in bfloat16"),
+    )
+    for name, own, other, what in pairs:
+        times = common.race({"petrain": ours(own), "torch": theirs(other)}, max(3, rounds // 3))
+        report.add(f"{name}, 1024 × 4096", threads, times.ratio("torch", "petrain"), what, None)
     for cls in (petrain.optim.GaLore, petrain.optim.APOLLO):
-        rivals = {"petrain": ours(lambda p, cls=cls: cls(p, rank=128)), "full": ours(petrain.optim.AdamW)}
-        ratio = common.race(rivals, rounds).ratio("full", "petrain")
-        report.add(f"{cls.__name__}, rank 128, 1024 × 4096", threads, ratio, "petrain's full AdamW", None)
+        times = common.race(
+            {"petrain": ours(lambda p, cls=cls: cls(p, rank=128)), "full": ours(petrain.optim.AdamW)}, rounds
+        )
+        work = f"{cls.__name__}, rank 128, 1024 × 4096"
+        report.add(work, threads, times.ratio("full", "petrain"), "petrain's full AdamW", None)
 
 
 PARTS = {
-    "adamw": lambda *a: (steps(*a, ["one tensor of 32 M", "BERT-base"]), bandwidth(*a)),
-    "lora": lambda *a: steps(*a, ["LoRA, 144 tensors"]),
-    "small": lambda *a: steps(*a, ["2,000 small"]),
+    "adamw": adamw,
+    "lora": lora,
+    "small": small,
     "states": states,
     "half": half,
     "rules": rules,

@@ -63,8 +63,8 @@ StepInfo Optimizer::step_scaled(std::span<const ConstTensorView> grads, double s
     for (std::int64_t i = mine.begin; i < mine.end; ++i) {
       const Work::PerParam& own = work.params[chunks[i].param];
       if (!own.present) continue;
-      work.squares[i] = kernels.reduce->sum_of_squares(own.args.grad, own.args.grad_storage, chunks[i].grad_begin,
-                                                       chunks[i].size);
+      work.squares[i] =
+          kernels.reduce->sum_of_squares(own.args.grad, own.args.grad_storage, chunks[i].grad_begin, chunks[i].size);
     }
     team.barrier();
     if (team.rank == 0) judge(work, chunks, options);
