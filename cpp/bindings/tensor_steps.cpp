@@ -139,7 +139,7 @@ bool TensorSteps::has_the_same_memory(const Member& member) {
   const Look look = look_at_param_(member.param);
   return look.data() == member.data && look.tensor.dtype.code == member.dtype.code &&
          look.tensor.dtype.bits == member.dtype.bits && has_shape(look.tensor, member.shape) &&
-         has_layout(look, member.strides);
+         has_layout(look, member.strides) && !look_at_param_.is_negated(member.param);
 }
 
 bool TensorSteps::is_current(const py::list& param_lists, const py::dict& state) {
@@ -167,7 +167,8 @@ std::optional<ConstTensorView> TensorSteps::view_gradient(py::handle grad, const
     const Look look = look_at_grad_(grad);
     const auto dtype = look.float_dtype();
     const bool usable = dtype && look.in_cpu_memory() && has_shape(look.tensor, member.shape) &&
-                        has_layout(look, member.grad_strides) && (look.tensor.data != nullptr || look.size() == 0);
+                        has_layout(look, member.grad_strides) && (look.tensor.data != nullptr || look.size() == 0) &&
+                        !look_at_grad_.is_negated(grad);
     if (usable) return ConstTensorView{look.data(), *dtype, {}};
   } catch (const py::error_already_set&) {  // the caller finds out what is wrong with it
   }

@@ -73,8 +73,9 @@ class Rule:
         return (rule, group["state_dtype"], group["rounding"]), flatten(hypers, rule)
 
     def _translate(self, values: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-        if values.pop("decoupled_weight_decay", False) and isinstance(self._native, optim.Adam):
-            return optim.AdamW._rule(optim.AdamW.__new__(optim.AdamW), values)
+        if isinstance(self._native, (optim.Adam, optim.AdamW)):  # to torch the second is a form of the first
+            form = optim.AdamW if values.pop("decoupled_weight_decay", True) else optim.Adam
+            return form._rule(form.__new__(form), values)
         return self._native._rule(values)
 
     def check(self, group: Group) -> None:

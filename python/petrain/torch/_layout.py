@@ -16,6 +16,8 @@ def check_parameter(p: torch.Tensor, what: str) -> None:
         raise ValueError(f"{what}: expected a strided tensor, got {p.layout}")
     if p.dtype not in _FLOATS:
         raise ValueError(f"{what}: expected dtype float32, float64, float16 or bfloat16, got {_name(p.dtype)}")
+    if p.is_neg():
+        raise ValueError(f"{what}: expected memory that holds its values, got a lazily negated view: use resolve_neg()")
 
 
 def target_of(p: torch.Tensor, what: str, *, keeps_shape: bool) -> torch.Tensor:
