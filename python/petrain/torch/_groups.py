@@ -57,8 +57,10 @@ class Rule:
     def _wrapped(self, group: Mapping[str, Any]) -> dict[str, Any]:
         return shown(self._native._rule({"base": group["base"]})[0]) if self._wraps_another else {}
 
-    def complete(self, group: Group) -> None:
-        """Add the defaults of the rule that the group names, which are not those of the class."""
+    def complete(self, group: Group, maximize: bool = False) -> None:
+        """Add the defaults of the rule that the group names, which are not those of the class, but for maximize."""
+        if "rule" in group:
+            group.setdefault("maximize", maximize)
         for key, value in (shown(group["rule"]) if "rule" in group else self._wrapped(group)).items():
             group.setdefault(key, value)
 

@@ -99,7 +99,7 @@ class Optimizer(torch.optim.Optimizer):
                 if len({id(p) for p in given}) != len(given):
                     raise ValueError("some parameters appear more than once in a parameter group")
             if "rule" in param_group:
-                self._rule.complete(param_group)
+                self._rule.complete(param_group, self.defaults["maximize"])
         super().add_param_group(param_group)
         try:
             self._rule.complete(param_group)
