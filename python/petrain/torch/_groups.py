@@ -77,7 +77,8 @@ class Rule:
     def _translate(self, values: dict[str, Any]) -> tuple[str, dict[str, Any]]:
         if isinstance(self._native, (optim.Adam, optim.AdamW)):  # to torch the second is a form of the first
             form = optim.AdamW if values.pop("decoupled_weight_decay", True) else optim.Adam
-            return form._rule(form.__new__(form), values)
+            native: optim.Optimizer = form.__new__(form)
+            return native._rule(values)
         return self._native._rule(values)
 
     def check(self, group: Group) -> None:

@@ -28,12 +28,13 @@ def target_of(p: torch.Tensor, what: str, *, keeps_shape: bool) -> torch.Tensor:
         return p
     if any(stride == 0 and size > 1 for size, stride in zip(p.shape, p.stride(), strict=True)):
         raise ValueError(f"{what}: expected memory of its own for every element, got strides {p.stride()}")
-    if _is_dense(p) and not keeps_shape:
+    if is_dense(p) and not keeps_shape:
         return p.as_strided((p.numel(),), (1,))
     return p.clone(memory_format=torch.contiguous_format)
 
 
-def _is_dense(p: torch.Tensor) -> bool:
+def is_dense(p: torch.Tensor) -> bool:
+    """Whether the elements lie side by side, with the axes in any order."""
     expected = 1
     axes = [(stride, size) for size, stride in zip(p.shape, p.stride(), strict=True) if size != 1]
     for stride, size in sorted(axes):

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping
 from copy import deepcopy
 from itertools import chain
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 
@@ -16,6 +16,9 @@ from petrain._core import StepInfo
 from petrain.torch._attachment import Attachment, zero
 from petrain.torch._groups import OWN, Group, Rule, arguments_of
 from petrain.torch._layout import check_parameter
+
+if TYPE_CHECKING:
+    from torch.optim.optimizer import ParamsT
 
 # Arguments of torch.optim that choose an implementation or a mode. petrain has one of its own, so the first two change
 # nothing; it cannot do what the last two ask for.
@@ -54,6 +57,10 @@ class Optimizer(torch.optim.Optimizer):
 
     _attachment: Attachment | None = None
     _seed: int = 0
+
+    if TYPE_CHECKING:  # of each subclass, in truth, those that its documentation lists; see _constructor
+
+        def __init__(self, params: ParamsT, *args: Any, **kwargs: Any) -> None: ...
 
     def __init_subclass__(cls, *, native: type[optim.Optimizer] | None = None, handles: tuple[str, ...] = ()) -> None:
         """``native`` is the rule's class in petrain.optim; ``handles``, arguments of torch's that it does not have, but
