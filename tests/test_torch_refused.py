@@ -96,3 +96,25 @@ def test_parameters_that_share_memory_are_refused():
     p.grad = torch.ones(2, 3)
     with pytest.raises(ValueError, match="parameter 0: expected memory of its own for every element"):
         petrain.torch.SGD([p]).step()
+
+
+def test_parameters_with_gaps_that_share_memory_are_refused():
+    """The core sees copies of these, so petrain.torch has to find out."""
+    memory = torch.zeros(2, 12)
+    columns = [torch.nn.Parameter(memory[:, i::3]) for i in range(3)]  # side by side, not one over the other
+    opt = petrain.torch.SGD(columns, lr=1.0)
+    for p in columns:
+        p.grad = torch.ones(2, 4)
+    opt.step()
+    assert torch.equal(memory, torch.full((2, 12), -1.0))
+    for view in (memory[:, ::3], memory[:, 6:], memory[:, 1::2], memory):
+        params = [columns[0], torch.nn.Parameter(view)]
+        for p in params:
+            p.grad = torch.ones(p.shape)
+        with pytest.raises(ValueError, match="parameter 0 and parameter 1 share memory"):
+            petrain.torch.SGD(params).step()
+    p = torch.nn.Parameter(memory.view(-1).as_strided((3, 3), (1, 2)))  # 2 of one row is 0 of the next but one
+    p.grad = torch.ones(3, 3)
+    with pytest.raises(ValueError, match="expected memory of its own for every element, got strides"):
+        petrain.torch.SGD([p]).step()
+    assert torch.equal(memory, torch.full((2, 12), -1.0))

@@ -139,7 +139,7 @@ bool TensorSteps::has_the_same_memory(const Member& member) {
   const Look look = look_at_param_(member.param);
   return look.data() == member.data && look.tensor.dtype.code == member.dtype.code &&
          look.tensor.dtype.bits == member.dtype.bits && has_shape(look.tensor, member.shape) &&
-         has_layout(look, member.strides) && !look_at_param_.is_negated(member.param);
+         has_layout(look, member.strides);
 }
 
 bool TensorSteps::is_current(const py::list& param_lists, const py::dict& state) {

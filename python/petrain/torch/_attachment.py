@@ -14,7 +14,7 @@ from petrain._core import StepInfo
 from petrain._params import rule_info
 from petrain.torch._codes import fit_codes, other_forms
 from petrain.torch._groups import Group, Rule, Structure, may_change
-from petrain.torch._layout import check_parameter, readable_gradient, target_of, tensor_over
+from petrain.torch._layout import check_apart, check_parameter, readable_gradient, target_of, tensor_over
 
 # torch keeps no "step" for these. To petrain it says whether there was a first step, and where random numbers begin.
 _UNCOUNTED = ("sgd", "sgd_momentum", "muon")
@@ -88,6 +88,8 @@ class Attachment:
                 core_groups.append((structure[0], hypers, targets, *structure[1:]))
         if not self.members:
             return
+        copied = [i for i, member in enumerate(self.members) if member.is_copy]
+        check_apart([member.param for member in self.members], copied, [member.what for member in self.members])
         self.core = _core.Optimizer(core_groups, seed)
         self.push(groups)
         self.copies = [member for member in self.members if member.is_copy]
