@@ -274,8 +274,15 @@ SETTINGS = {
         {"lr": 0.03, "momentum": 0.7, "dampening": 0.0, "weight_decay": 0.05, "nesterov": 1, "maximize": 1},
     ],
     "adagrad": [
-        {"lr": 0.3, "lr_decay": 0.1, "weight_decay": 0.05, "eps": 1e-6, "maximize": 1},
         {"lr": 0.3, "initial_accumulator_value": 0.3},
+        {
+            "lr": 0.3,
+            "lr_decay": 0.1,
+            "weight_decay": 0.05,
+            "initial_accumulator_value": 0.3,
+            "eps": 1e-6,
+            "maximize": 1,
+        },
     ],
     "adam": [ADAM],
     "adam_amsgrad": [ADAM],
