@@ -4,7 +4,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs torch")
 import petrain.torch  # noqa: E402
-from torch_cases import BOTH, assert_same, parameter, set_grads  # noqa: E402
+from torch_cases import BOTH, MATRICES_ALONE, NATIVE, assert_same, parameter, set_grads  # noqa: E402
 
 
 def test_parameters_without_a_gradient_are_left_alone():
@@ -63,13 +63,20 @@ def test_tied_weights():
     assert_same(*courses)
 
 
+@pytest.fixture
+def sparse_checks():
+    """Said on or off: where nothing is said, torch's Adagrad warns."""
+    with torch.sparse.check_sparse_tensor_invariants():
+        yield
+
+
+@pytest.mark.usefixtures("sparse_checks")
 @pytest.mark.parametrize(
     ("name", "twin", "arguments"),
     [("SGD", "SGD", {"lr": 0.1}), ("Adagrad", "Adagrad", {"lr": 0.1}), ("Adam", "SparseAdam", {"lr": 0.1})],
 )
 def test_sparse_gradients_of_an_embedding(name, twin, arguments):
     courses = []
-    torch.sparse.check_sparse_tensor_invariants.enable()  # torch's Adagrad warns where nothing was said
     for cls in (getattr(petrain.torch, name), getattr(torch.optim, twin)):
         torch.manual_seed(0)
         model = torch.nn.Embedding(9, 4, sparse=True)
@@ -100,3 +107,28 @@ def test_a_sparse_and_a_dense_gradient_in_turn():
     before -= 2
     before[2] -= 1
     torch.testing.assert_close(model.weight.detach(), before)
+
+
+@pytest.mark.parametrize("name", NATIVE)
+def test_a_sparse_gradient_touches_its_rows_alone_or_is_refused(name):
+    whole = (*MATRICES_ALONE, "LAMB", "LARS", "Adafactor", "ScheduleFreeAdamW")
+    model = torch.nn.Embedding(9, 4, sparse=True)
+    opt = getattr(petrain.torch, name)([model.weight], **({"rank": 2} if name in ("GaLore", "APOLLO") else {}))
+    before = model.weight.detach().clone()
+    model(torch.tensor([1, 5, 1])).square().sum().backward()
+    if name in whole:
+        with pytest.raises(ValueError, match=r"gradient 0: a rule .* needs the whole gradient"):
+            opt.step()
+        assert torch.equal(model.weight, before)
+        return
+    opt.step()
+    assert (model.weight != before).any(dim=1).nonzero().flatten().tolist() == [1, 5]
+
+
+def test_a_sparse_gradient_of_a_permuted_parameter_is_refused():
+    p = torch.nn.Parameter(torch.ones(4, 9).t())
+    opt = petrain.torch.SGD([p])
+    p.grad = torch.sparse_coo_tensor(torch.tensor([[1]]), torch.ones(1, 4), (9, 4), check_invariants=True)
+    with pytest.raises(RuntimeError, match=r"parameter 0: expected a contiguous parameter for a sparse .* \(1, 9\)"):
+        opt.step()
+    assert torch.equal(p, torch.ones(9, 4))

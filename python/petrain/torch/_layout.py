@@ -100,7 +100,11 @@ def readable_gradient(
         raise ValueError(f"{what}: expected a gradient of float32, float64, float16 or bfloat16, got {grad.dtype}")
     if grad.shape != p.shape:
         raise ValueError(f"{what}: expected a gradient of shape {tuple(p.shape)}, got {tuple(grad.shape)}")
-    if grad.layout is torch.sparse_coo and grad.sparse_dim() == 1 and layout.is_contiguous():
+    if grad.layout is torch.sparse_coo and grad.sparse_dim() == 1:
+        if not p.is_contiguous():
+            raise RuntimeError(
+                f"{what}: expected a contiguous parameter for a sparse gradient, got strides {p.stride()}"
+            )
         return grad._indices()[0].contiguous(), grad._values().contiguous()
     if grad.layout is not torch.strided:
         raise RuntimeError(f"{what}: expected a strided gradient or one that is sparse in its rows, got {grad.layout}")
