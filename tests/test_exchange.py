@@ -14,6 +14,7 @@ SHARED = [
     ("SGD", {"lr": 0.1, "momentum": 0.8, "dampening": 0.3, "weight_decay": 0.2}),
     ("SGD", {"lr": 0.1, "momentum": 0.8, "nesterov": True, "maximize": True}),
     ("Adagrad", {"lr": 0.1, "lr_decay": 0.2, "weight_decay": 0.3, "eps": 1e-3}),
+    ("Adagrad", {"lr": 0.1, "initial_accumulator_value": 0.4}),
     ("Adadelta", {"lr": 0.5, "rho": 0.8, "eps": 1e-3, "weight_decay": 0.1}),
     ("RMSprop", {"lr": 0.1, "alpha": 0.9, "eps": 1e-3, "weight_decay": 0.1}),
     ("RMSprop", {"lr": 0.1, "momentum": 0.5}),
@@ -155,6 +156,27 @@ def test_parameters_that_have_made_no_step(rng):
     run(opt, params, rng, 2)
     exchange.from_torch_state_dict(opt, given)
     np.testing.assert_equal(opt.state_dict(), make("NAdam", {}, params).state_dict())
+
+
+def test_adagrad_has_its_sums_before_the_first_step(rng):
+    torch = pytest.importorskip("torch")
+    params = some_params(rng)
+    opt = make("Adagrad", {"initial_accumulator_value": 0.4}, params)
+    given = exchange.to_torch_state_dict(opt, to_tensors)
+    theirs_params = [torch.nn.Parameter(torch.from_numpy(p.copy())) for p in params]
+    theirs = torch.optim.Adagrad([{"params": theirs_params[:2]}, {"params": theirs_params[2:]}])
+    theirs.load_state_dict(given)
+    for p in theirs_params:
+        p.grad = torch.ones_like(p)
+    theirs.step()
+    opt.step([np.ones_like(p) for p in params])
+    for p, q in zip(params, theirs_params, strict=True):
+        np.testing.assert_allclose(p, q.detach().numpy(), rtol=1e-6)
+    anew = make("Adagrad", {}, params, state_dtype="bfloat16")
+    run(anew, params, rng, 2)
+    exchange.from_torch_state_dict(anew, {**given, "state": {}})
+    for states in anew.state_dict()["state"]:
+        assert (states["sum"].astype(np.float32) == np.float32(0.400390625)).all()  # 0.4 in 8 bits
 
 
 # ---- states in fewer bits ----

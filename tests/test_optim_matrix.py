@@ -57,7 +57,8 @@ def test_close_to_the_reference(rng, rule, hypers):
         if "rank" in hypers:
             low = list(p.shape)
             low[0 if reference.projects_left(p.shape, hypers) else 1] = int(hypers["rank"])
-            state.update({name: np.zeros(low) for name in MATRIX[rule]["states"] if name != "projector"})
+            first = np.full(low, hypers.get("initial_accumulator_value", 0.0))
+            state.update({name: first for name in MATRIX[rule]["states"] if name != "projector"})
         state["update_norm"] = 0.0
     core = _core.Optimizer([(rule, hypers, params)], 7)
     update = reference.find(rule)

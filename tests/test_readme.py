@@ -1,22 +1,22 @@
-"""The README's Python examples run, in their order and in one namespace, as a reader would paste them."""
+"""The Python examples of README.md and the guides run, in their order and in one namespace, as readers paste them."""
 
 import re
 from pathlib import Path
 
 import pytest
 
-README = Path(__file__).resolve().parent.parent / "README.md"
+ROOT = Path(__file__).resolve().parent.parent
 
 
-@pytest.mark.skipif(not README.read_text().strip(), reason="README.md is empty")
-def test_python_examples(tmp_path, monkeypatch):
-    text = README.read_text()
+@pytest.mark.parametrize("page", ["README.md", "docs/torch.md"])
+def test_python_examples(page, tmp_path, monkeypatch):
+    text = (ROOT / page).read_text()
     monkeypatch.chdir(tmp_path)
-    namespace = {"__name__": "readme"}
+    namespace = {"__name__": "example"}
     blocks = list(re.finditer(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL))
-    assert blocks, "README.md has no Python example"
+    assert blocks, f"{page} has no Python example"
     for block in blocks:
         if "import torch" in block[1]:
-            pytest.importorskip("torch", reason="an example of README.md needs torch")
+            pytest.importorskip("torch", reason=f"an example of {page} needs torch")
         line = text.count("\n", 0, block.start(1))
-        exec(compile("\n" * line + block[1], str(README), "exec"), namespace)
+        exec(compile("\n" * line + block[1], str(ROOT / page), "exec"), namespace)

@@ -1,78 +1,10 @@
-"""With PyTorch: its tensors are updated in place, and its optimizers take the same path."""
+"""petrain.optim and petrain.GradAccumulator use tensors of PyTorch in place; petrain.torch has files of its own."""
 
-import numpy as np
 import petrain
 import pytest
 from petrain import optim
 
 torch = pytest.importorskip("torch", reason="needs torch")
-
-# The elementwise rules that torch.optim has, and arguments away from their defaults.
-ADAM = {"lr": 0.01, "betas": (0.8, 0.95), "eps": 1e-6, "weight_decay": 0.1}
-RMSPROP = {"lr": 0.005, "alpha": 0.9, "eps": 1e-5, "weight_decay": 0.1}
-SHARED = [
-    ("SGD", {"lr": 0.05}),
-    ("SGD", {"lr": 0.05, "momentum": 0.9, "dampening": 0.3, "weight_decay": 0.01}),
-    ("SGD", {"lr": 0.05, "momentum": 0.9, "weight_decay": 0.01, "nesterov": True}),
-    ("Adagrad", {"lr": 0.05, "lr_decay": 0.1, "weight_decay": 0.01, "eps": 1e-8}),
-    ("Adadelta", {}),
-    ("Adadelta", {"lr": 2.0, "rho": 0.7, "eps": 1e-4, "weight_decay": 0.1}),
-    ("RMSprop", {}),
-    ("RMSprop", RMSPROP),
-    ("RMSprop", {**RMSPROP, "momentum": 0.7}),
-    ("RMSprop", {**RMSPROP, "centered": True}),
-    ("RMSprop", {**RMSPROP, "momentum": 0.7, "centered": True}),
-    ("Adam", {}),
-    ("Adam", ADAM),
-    ("Adam", {**ADAM, "amsgrad": True}),
-    ("AdamW", {}),
-    ("AdamW", ADAM),
-    ("AdamW", {**ADAM, "amsgrad": True}),
-    ("Adamax", {}),
-    ("Adamax", ADAM),
-    ("NAdam", {}),
-    ("NAdam", {**ADAM, "momentum_decay": 0.2}),
-    ("NAdam", {**ADAM, "decoupled_weight_decay": True}),
-    ("RAdam", {}),
-    ("RAdam", {**ADAM, "betas": (0.8, 0.99)}),  # these two change their form on the way
-    ("RAdam", {**ADAM, "decoupled_weight_decay": True}),
-]
-# float32 to what 50 steps of other roundings allow; float64 shows that the formulas are the same. Of NAdam, torch keeps
-# the product of the momenta in float32 always.
-NADAM = {"rtol": 1e-7, "atol": 1e-9}
-CLOSE = {np.float32: {"rtol": 2e-5, "atol": 4e-6}, np.float64: {"rtol": 1e-11, "atol": 1e-12}}
-
-
-@pytest.mark.parametrize(("name", "arguments"), SHARED)
-@pytest.mark.parametrize("dtype", CLOSE)
-@pytest.mark.parametrize(("max_norm", "maximize"), [(None, False), (1.0, False), (None, True)])
-def test_the_same_trajectory(rng, name, arguments, dtype, max_norm, maximize):
-    arguments = {**arguments, "maximize": maximize}
-    shapes = [(7, 5), (5,), (3, 2, 2), ()]
-    start = [np.asarray(rng.standard_normal(shape), dtype) for shape in shapes]
-    ours = [p.copy() for p in start]
-    theirs = [torch.nn.Parameter(torch.tensor(p)) for p in start]
-    opt, torch_opt = getattr(optim, name)(ours, **arguments), getattr(torch.optim, name)(theirs, **arguments)
-    for _ in range(50):
-        grads = [np.asarray(rng.standard_normal(shape), dtype) for shape in shapes]
-        for p, grad in zip(theirs, grads, strict=True):
-            p.grad = torch.tensor(grad)
-        info = opt.step(grads, max_norm=max_norm)
-        if max_norm is not None:
-            norm = torch.nn.utils.clip_grad_norm_(theirs, max_norm)
-            assert info.grad_norm == pytest.approx(float(norm), rel=1e-5 if dtype == np.float32 else 1e-14)
-        torch_opt.step()
-        for p, want in zip(ours, theirs, strict=True):
-            close = NADAM if (name, dtype) == ("NAdam", np.float64) else CLOSE[dtype]
-            np.testing.assert_allclose(p, want.detach().numpy(), **close)
-    assert max(np.abs(p - q).max() for p, q in zip(ours, start, strict=True)) > 0.001
-
-
-def test_every_rule_of_torch_is_compared():
-    known = {name for name, cls in vars(torch.optim).items() if isinstance(cls, type) and hasattr(cls, "step")}
-    matrix = {"Adafactor", "Muon"}  # tests/test_optim_matrix.py
-    without = {"Optimizer", "SparseAdam", "LBFGS", "Rprop", "ASGD"}  # petrain has none of these
-    assert known - matrix - without == {name for name, _ in SHARED}
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])

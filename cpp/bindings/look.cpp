@@ -47,11 +47,20 @@ Look Looker::operator()(py::handle tensor) {
   if (Py_TYPE(tensor.ptr()) != type_) {
     exchange_ = exchange_of(Py_TYPE(tensor.ptr()));
     type_ = Py_TYPE(tensor.ptr());
+    may_be_negated_ = py::hasattr(tensor, "is_neg");
   }
   if (exchange_ == nullptr) return look_by_capsule(tensor);
   Look look{};
   if (exchange_(tensor.ptr(), &look.tensor) != 0) throw py::error_already_set();
   return look;
+}
+
+bool Looker::is_negated(py::handle tensor) const {
+  if (!may_be_negated_) return false;
+  static PyObject* const name = PyUnicode_InternFromString("is_neg");
+  PyObject* answer = PyObject_CallMethodNoArgs(tensor.ptr(), name);
+  if (answer == nullptr) throw py::error_already_set();
+  return py::reinterpret_steal<py::object>(answer).ptr() == Py_True;
 }
 
 }  // namespace petrain::python

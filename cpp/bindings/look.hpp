@@ -24,10 +24,14 @@ struct Look {
 class Looker {
  public:
   Look operator()(py::handle tensor);  // py::error_already_set where the tensor cannot be described
+  // Whether the memory holds the opposite of what the tensor says, as of PyTorch's lazy negation. Only of a tensor of
+  // the type that was looked at last.
+  bool is_negated(py::handle tensor) const;
 
  private:
   PyTypeObject* type_ = nullptr;
   int (*exchange_)(void* py_object, DLTensor* out) = nullptr;
+  bool may_be_negated_ = false;
 };
 
 }  // namespace petrain::python

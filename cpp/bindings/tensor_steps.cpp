@@ -167,7 +167,8 @@ std::optional<ConstTensorView> TensorSteps::view_gradient(py::handle grad, const
     const Look look = look_at_grad_(grad);
     const auto dtype = look.float_dtype();
     const bool usable = dtype && look.in_cpu_memory() && has_shape(look.tensor, member.shape) &&
-                        has_layout(look, member.grad_strides) && (look.tensor.data != nullptr || look.size() == 0);
+                        has_layout(look, member.grad_strides) && (look.tensor.data != nullptr || look.size() == 0) &&
+                        !look_at_grad_.is_negated(grad);
     if (usable) return ConstTensorView{look.data(), *dtype, {}};
   } catch (const py::error_already_set&) {  // the caller finds out what is wrong with it
   }

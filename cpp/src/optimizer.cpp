@@ -1,5 +1,7 @@
 // What an optimizer holds; optimizer_step.cpp is what it does.
 #include <algorithm>
+#include <bit>
+#include <limits>
 
 #include "checks.hpp"
 #include "chunks.hpp"
@@ -14,6 +16,32 @@ namespace {
 const std::byte* begin_of(const ConstTensorView& view) { return view.as<std::byte>(); }
 const std::byte* end_of(const ConstTensorView& view) {
   return begin_of(view) + static_cast<std::size_t>(view.size()) * dtype_size(view.dtype);
+}
+
+template <class T>
+void fill(Tensor& tensor, T value) {
+  std::fill_n(tensor.as<T>(), tensor.size(), value);
+}
+
+// Makes every element the value, which is not negative, rounded to what the state is stored in.
+void fill_state(Tensor& state, Tensor& scales, double value, const std::string& what) {
+  if (state.dtype() == DType::f64) return fill(state, value);
+  if (value > std::numeric_limits<float>::max()) {
+    throw std::invalid_argument(what + ": the initial value of a state must be within float32, got " +
+                                number_text(value));
+  }
+  const auto single = static_cast<float>(value);
+  switch (state.dtype()) {
+    case DType::f32:
+      return fill(state, single);
+    case DType::bf16: {
+      const auto bits = std::bit_cast<std::uint32_t>(single);
+      return fill(state, static_cast<std::uint16_t>((bits + 0x7fff + (bits >> 16 & 1)) >> 16));  // to the nearest even
+    }
+    default:  // the greatest code stands for the scale itself
+      fill(state, static_cast<std::uint8_t>(state.dtype() == DType::i8 ? 127 : 255));
+      return fill(scales, single);
+  }
 }
 
 }  // namespace
@@ -79,6 +107,7 @@ Optimizer::Param Optimizer::make_param(TensorView view, std::size_t group) const
     const std::int64_t size = param.states.back().size();
     const std::int64_t groups_of_codes = codes ? (size + kCodesPerScale - 1) / kCodesPerScale : 0;
     param.scales.emplace_back(DType::f32, Shape{groups_of_codes});
+    if (state.initial != 0) fill_state(param.states.back(), param.scales.back(), state.initial, what);
   }
   if (rounding == Rounding::kahan) param.extra = Tensor(param.view.dtype, param.view.shape);
   if (rounding == Rounding::master) {

@@ -107,7 +107,9 @@ int find_rule(const std::string& name) {
 std::vector<StateSpec> states_of(const Rule& rule, const Shape& shape, const double* hypers) {
   if (rule.matrix) return rule.matrix->states(shape, hypers);
   std::vector<StateSpec> specs;
-  for (const kernels::State& state : rule.states) specs.push_back({state.name, state.kind, shape});
+  for (const kernels::State& state : rule.states) {
+    specs.push_back({state.name, state.kind, shape, initial_of(state, hypers)});
+  }
   return specs;
 }
 

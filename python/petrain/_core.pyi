@@ -25,6 +25,8 @@ __all__: list[str] = [
     "TensorSteps",
     "Weight",
     "check_hypers",
+    "check_shape",
+    "copy_bytes",
     "cpu_info",
     "cross_entropy",
     "factorize",
@@ -336,6 +338,20 @@ class Sequential:
 def check_hypers(rule: str, hypers: collections.abc.Mapping[str, typing.SupportsFloat | typing.SupportsIndex]) -> None:
     """
     ValueError where the rule has no such hyperparameter, or a value is out of the range that set_hyper takes.
+    """
+
+def check_shape(
+    rule: str,
+    hypers: collections.abc.Mapping[str, typing.SupportsFloat | typing.SupportsIndex],
+    shape: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex],
+) -> None:
+    """
+    ValueError where the rule has no use for a parameter of this shape.
+    """
+
+def copy_bytes(targets: collections.abc.Sequence[typing.Any], sources: collections.abc.Sequence[typing.Any]) -> None:
+    """
+    Overwrites arrays, whatever their dtypes, with the bytes of as many others.
     """
 
 def cpu_info() -> dict:

@@ -273,7 +273,17 @@ SETTINGS = {
         {"lr": 0.03, "momentum": 0.7, "dampening": 0.2, "weight_decay": 0.05, "nesterov": 0},
         {"lr": 0.03, "momentum": 0.7, "dampening": 0.0, "weight_decay": 0.05, "nesterov": 1, "maximize": 1},
     ],
-    "adagrad": [{"lr": 0.3, "lr_decay": 0.1, "weight_decay": 0.05, "eps": 1e-6, "maximize": 1}],
+    "adagrad": [
+        {"lr": 0.3, "initial_accumulator_value": 0.3},
+        {
+            "lr": 0.3,
+            "lr_decay": 0.1,
+            "weight_decay": 0.05,
+            "initial_accumulator_value": 0.3,
+            "eps": 1e-6,
+            "maximize": 1,
+        },
+    ],
     "adam": [ADAM],
     "adam_amsgrad": [ADAM],
     "adamw": [ADAM],
@@ -308,7 +318,8 @@ class Optimizer:
     def __init__(self, rule, hypers, states, params, T=np.float32, kept=None):
         self.update, self.hypers, self.T, self.kept, self.t = globals()[rule], hypers, T, kept or T, 0
         self.params = [np.array(p, self.kept) for p in params]
-        self.states = [{name: np.zeros(np.shape(p), T) for name in states} for p in params]
+        first = T(hypers.get("initial_accumulator_value", 0))
+        self.states = [{name: np.full(np.shape(p), first, T) for name in states} for p in params]
 
     def step(self, grads, scale=1.0, max_value=math.inf):
         self.t += 1

@@ -9,12 +9,13 @@ namespace {
 
 struct Adagrad {
   static constexpr const char* name = "adagrad";
-  enum { lr, lr_decay, weight_decay, eps };
+  enum { lr, lr_decay, weight_decay, initial_accumulator_value, eps };
   static constexpr Hyper hypers[] = {{"lr", 1e-2, Range::positive},
                                      {"lr_decay", 0, Range::non_negative},
                                      {"weight_decay", 0, Range::non_negative},
+                                     {"initial_accumulator_value", 0, Range::non_negative},
                                      {"eps", 1e-10, Range::divisor}};
-  static constexpr State states[] = {{"sum", StateKind::square}};
+  static constexpr State states[] = {{"sum", StateKind::square, initial_accumulator_value}};
 
   template <class T>
   struct Coefficients {

@@ -38,6 +38,7 @@ enum class StateKind : std::uint8_t {
 struct State {
   const char* name;
   StateKind kind;
+  int initial = -1;  // the hyperparameter that every element is before the first step; -1: zero
 };
 
 // A number that a rule carries from step to step for each parameter.

@@ -28,7 +28,7 @@ class Apollo : public Projected {
   Apollo(const Rule& base, int base_index) : Projected("apollo_", base, base_index) {}
 
   std::vector<StateSpec> states(const Shape& shape, const double* hypers) const override {
-    return base_states(projection(shape, hypers));
+    return base_states(projection(shape, hypers), hypers);
   }
 
   void step(const MatrixStep& step) const override {

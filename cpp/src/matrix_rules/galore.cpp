@@ -20,7 +20,7 @@ class GaLore : public Projected {
     const Projection by = projection(shape, hypers);
     const Shape projector = by.left ? Shape{by.m, by.rank} : Shape{by.rank, by.n};
     std::vector<StateSpec> specs = {{"projector", kernels::StateKind::exact, projector}};
-    for (StateSpec& spec : base_states(by)) specs.push_back(std::move(spec));
+    for (StateSpec& spec : base_states(by, hypers)) specs.push_back(std::move(spec));
     return specs;
   }
 

@@ -23,7 +23,12 @@ struct StateSpec {
   std::string name;
   kernels::StateKind kind;
   Shape shape;
+  double initial = 0;  // every element, before the first step
 };
+
+inline double initial_of(const kernels::State& state, const double* hypers) {
+  return state.initial < 0 ? 0 : hypers[state.initial];
+}
 
 // One step of one tensor, which is not empty. Nothing that a step does may throw, but for want of memory: other
 // tensors have been written.

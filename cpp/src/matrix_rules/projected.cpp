@@ -80,9 +80,11 @@ Projection Projected::projection(const Shape& shape, const double* hypers) const
   return {left, m, n, static_cast<std::int64_t>(own(hypers, rank))};
 }
 
-std::vector<StateSpec> Projected::base_states(const Projection& projection) const {
+std::vector<StateSpec> Projected::base_states(const Projection& projection, const double* hypers) const {
   std::vector<StateSpec> specs;
-  for (const kernels::State& state : base_.states) specs.push_back({state.name, state.kind, projection.low_shape()});
+  for (const kernels::State& state : base_.states) {
+    specs.push_back({state.name, state.kind, projection.low_shape(), initial_of(state, hypers)});
+  }
   return specs;
 }
 

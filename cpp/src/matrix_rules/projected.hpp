@@ -48,7 +48,7 @@ class Projected : public MatrixRule {
   double decay(const double* hypers) const { return weight_decay_ < 0 ? 0 : lr(hypers) * hypers[weight_decay_]; }
   Projection projection(const Shape& shape, const double* hypers) const;
   // The base's states of R.
-  std::vector<StateSpec> base_states(const Projection& projection) const;
+  std::vector<StateSpec> base_states(const Projection& projection, const double* hypers) const;
   // D, with the base's states from `first_state` on.
   Tensor low_direction(const MatrixStep& step, const Tensor& low_gradient, std::size_t first_state) const;
 

@@ -24,6 +24,7 @@ class Adagrad(Optimizer):
         lr: :math:`\eta` > 0.
         lr_decay: :math:`\gamma` ≥ 0.
         weight_decay: :math:`\lambda` ≥ 0.
+        initial_accumulator_value: :math:`s` before the first step, ≥ 0. To change it later changes nothing.
         eps: :math:`\epsilon` > 0.
 
     Example:
@@ -42,6 +43,7 @@ class Adagrad(Optimizer):
         lr: float = 1e-2,
         lr_decay: float = 0.0,
         weight_decay: float = 0.0,
+        initial_accumulator_value: float = 0.0,
         eps: float = 1e-10,
         *,
         maximize: bool = False,

@@ -15,6 +15,8 @@ _STATE_VERSION = 1
 
 # What a group says beside the rule's hyperparameters; fixed once the optimizer is made.
 _OPTIONS = {"state_dtype": None, "rounding": "nearest"}
+# What the optimizer's arguments say for groups of another rule too.
+_SHARED = ("maximize", *_OPTIONS)
 
 
 class ParamGroup(MutableMapping[str, Any]):
@@ -73,7 +75,8 @@ class Optimizer:
 
         params: a list of arrays, a dict of arrays by name, or a list of dicts, one for each group, with the arrays
             under "params" and what differs from the defaults beside them. A group with "rule", a name like "adamw",
-            follows that rule instead of the class's, with that rule's defaults. An array is a NumPy array or a CPU
+            follows that rule instead of the class's, with that rule's defaults, but for maximize, state_dtype and
+            rounding. An array is a NumPy array or a CPU
             tensor that exports DLPack: float32, float64, float16 or bfloat16 (ml_dtypes, torch), of any shape,
             C-contiguous and writeable; it is changed in place.
         maximize: climb instead of descend.
@@ -113,7 +116,8 @@ class Optimizer:
             raise ValueError('each group must be a dict with the key "params"')
         names, arrays = split(group["params"])
         own = {key: value for key, value in group.items() if key not in ("params", "rule")}
-        values = own if "rule" in group else {**self.defaults, **own}
+        shared = {key: self.defaults[key] for key in _SHARED if key in self.defaults}
+        values = {**(shared if "rule" in group else self.defaults), **own}
         options = {key: values.pop(key, default) for key, default in _OPTIONS.items()}
         rule, hypers = (group["rule"], values) if "rule" in group else self._rule(values)
         if not isinstance(rule, str):

@@ -12,8 +12,9 @@ import torch
 from petrain import _core
 from petrain._core import StepInfo
 from petrain._params import rule_info
+from petrain.torch._codes import fit_codes, other_forms
 from petrain.torch._groups import Group, Rule, Structure, may_change
-from petrain.torch._layout import check_parameter, readable_gradient, target_of, tensor_over
+from petrain.torch._layout import check_apart, check_parameter, readable_gradient, target_of, tensor_over
 
 # torch keeps no "step" for these. To petrain it says whether there was a first step, and where random numbers begin.
 _UNCOUNTED = ("sgd", "sgd_momentum", "muon")
@@ -87,6 +88,8 @@ class Attachment:
                 core_groups.append((structure[0], hypers, targets, *structure[1:]))
         if not self.members:
             return
+        copied = [i for i, member in enumerate(self.members) if member.is_copy]
+        check_apart([member.param for member in self.members], copied, [member.what for member in self.members])
         self.core = _core.Optimizer(core_groups, seed)
         self.push(groups)
         self.copies = [member for member in self.members if member.is_copy]
@@ -111,6 +114,7 @@ class Attachment:
             entries[_shown(name, arrays)] = tensor_over(array, member.param, member.target)
         if not old:
             return entries
+        old = fit_codes(old, entries, f"state of {member.what}")
         self._take_numbers(index, member, old, list(entries)[:numbers], counts)
         for name, tensor in list(entries.items())[numbers:]:
             _copy(tensor, name, old, entries, member)
@@ -138,7 +142,10 @@ class Attachment:
         """Put the core's memory into ``state``."""
         for member, entries in zip(self.members, self.entries, strict=True):
             if entries:
-                state.setdefault(member.param, {}).update(entries)
+                own = state.setdefault(member.param, {})
+                for name in other_forms(entries):
+                    own.pop(name, None)
+                own.update(entries)
         members = [(m.param, m.layout, tuple(e)) for m, e in zip(self.members, self.entries, strict=True)]
         lists = [group["params"] for group in groups]
         touch = torch.autograd.graph.increment_version

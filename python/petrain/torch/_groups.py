@@ -57,8 +57,10 @@ class Rule:
     def _wrapped(self, group: Mapping[str, Any]) -> dict[str, Any]:
         return shown(self._native._rule({"base": group["base"]})[0]) if self._wraps_another else {}
 
-    def complete(self, group: Group) -> None:
-        """Add the defaults of the rule that the group names, which are not those of the class."""
+    def complete(self, group: Group, maximize: bool = False) -> None:
+        """Add the defaults of the rule that the group names, which are not those of the class, but for maximize."""
+        if "rule" in group:
+            group.setdefault("maximize", maximize)
         for key, value in (shown(group["rule"]) if "rule" in group else self._wrapped(group)).items():
             group.setdefault(key, value)
 
@@ -73,8 +75,10 @@ class Rule:
         return (rule, group["state_dtype"], group["rounding"]), flatten(hypers, rule)
 
     def _translate(self, values: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-        if values.pop("decoupled_weight_decay", False) and isinstance(self._native, optim.Adam):
-            return optim.AdamW._rule(optim.AdamW.__new__(optim.AdamW), values)
+        if isinstance(self._native, (optim.Adam, optim.AdamW)):  # to torch the second is a form of the first
+            form = optim.AdamW if values.pop("decoupled_weight_decay", True) else optim.Adam
+            native: optim.Optimizer = form.__new__(form)
+            return native._rule(values)
         return self._native._rule(values)
 
     def check(self, group: Group) -> None:

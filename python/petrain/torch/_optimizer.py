@@ -7,15 +7,19 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping
 from copy import deepcopy
 from itertools import chain
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 
 from petrain import optim
 from petrain._core import StepInfo
 from petrain.torch._attachment import Attachment, zero
+from petrain.torch._documentation import documentation
 from petrain.torch._groups import OWN, Group, Rule, arguments_of
 from petrain.torch._layout import check_parameter
+
+if TYPE_CHECKING:
+    from torch.optim.optimizer import ParamsT
 
 # Arguments of torch.optim that choose an implementation or a mode. petrain has one of its own, so the first two change
 # nothing; it cannot do what the last two ask for.
@@ -27,8 +31,10 @@ class Optimizer(torch.optim.Optimizer):
     """What all rules share. Use one of the subclasses, as the class of the same name in ``torch.optim``.
 
     Parameters are updated in place, without a copy, by one pass over all of them. They are tensors in CPU memory of
-    float32, float64, float16 or bfloat16, in any shape and layout; each may have gradients of any of these dtypes.
-    Gradients that are sparse in their rows, as those of ``torch.nn.Embedding(sparse=True)``, touch those rows alone.
+    float32, float64, float16 or bfloat16, in any shape; each may have gradients of any of these dtypes. What is not
+    contiguous is updated too: in its own memory where its elements lie side by side in any order of the axes, and
+    through a copy in each step where they do not. Gradients that are sparse in their rows, as those of
+    ``torch.nn.Embedding(sparse=True)``, touch those rows alone.
 
     Beyond the arguments of torch.optim, the classes take by keyword, as do parameter groups:
 
@@ -38,10 +44,29 @@ class Optimizer(torch.optim.Optimizer):
         rounding: of 16-bit parameters: "nearest", "stochastic", "kahan" or "master"; see petrain.optim.Optimizer.
 
     and by keyword, for all groups, ``seed`` of stochastic rounding. ``foreach`` and ``fused`` are accepted and change
-    nothing. ``capturable`` and ``differentiable`` are refused, as is what cannot be updated in place.
+    nothing.
+
+    A group with "rule", the name of an update rule such as "adamw", follows that one instead, with its defaults.
 
     Attributes:
         last_step: StepInfo of the last step, with ``grad_norm`` and ``skipped``; None before the first.
+
+    Raises:
+        ValueError: here or by the first step: a hyperparameter is out of range; ``capturable`` or ``differentiable``
+            is asked for; a parameter is not in CPU memory, is sparse, complex, quantized or of whole numbers, shares
+            memory with another one or with itself, or has a shape that the rule cannot update. Nothing was changed.
+        RuntimeError: a gradient is sparse in more than its rows.
+
+    Example:
+        >>> import torch, petrain.torch
+        >>> p = torch.nn.Parameter(torch.ones(3))
+        >>> opt = petrain.torch.AdamW([p], lr=0.1, weight_decay=0.0)
+        >>> isinstance(opt, petrain.torch.Optimizer) and isinstance(opt, torch.optim.Optimizer)
+        True
+        >>> p.grad = torch.tensor([1.0, float("nan"), 1.0])
+        >>> opt.step(zero_grads=True)
+        >>> opt.last_step.skipped, p.tolist(), p.grad.tolist()
+        (True, [1.0, 1.0, 1.0], [0.0, 0.0, 0.0])
     """
 
     last_step: StepInfo | None = None
@@ -54,6 +79,10 @@ class Optimizer(torch.optim.Optimizer):
 
     _attachment: Attachment | None = None
     _seed: int = 0
+
+    if TYPE_CHECKING:  # of each subclass, in truth, those that its documentation lists; see _constructor
+
+        def __init__(self, params: ParamsT, *args: Any, **kwargs: Any) -> None: ...
 
     def __init_subclass__(cls, *, native: type[optim.Optimizer] | None = None, handles: tuple[str, ...] = ()) -> None:
         """``native`` is the rule's class in petrain.optim; ``handles``, arguments of torch's that it does not have, but
@@ -70,7 +99,7 @@ class Optimizer(torch.optim.Optimizer):
         cls._fixed = {name: p.default for name, p in theirs.items() if name not in known}
         cls._rule = Rule(native, handles)
         cls.__init__ = _constructor(cls._signature)  # type: ignore[method-assign]
-        cls.__doc__ = _documentation(cls.__name__, native, twin is not None)
+        cls.__doc__ = documentation(cls.__name__, native, twin is not None)
 
     def _setup(self, arguments: dict[str, Any]) -> None:
         params = arguments.pop("params")
@@ -99,7 +128,7 @@ class Optimizer(torch.optim.Optimizer):
                 if len({id(p) for p in given}) != len(given):
                     raise ValueError("some parameters appear more than once in a parameter group")
             if "rule" in param_group:
-                self._rule.complete(param_group)
+                self._rule.complete(param_group, self.defaults["maximize"])
         super().add_param_group(param_group)
         try:
             self._rule.complete(param_group)
@@ -242,22 +271,3 @@ def _constructor(signature: inspect.Signature) -> Callable[..., None]:
     own = inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)
     __init__.__signature__ = inspect.Signature([own, *signature.parameters.values()])  # type: ignore[attr-defined]
     return __init__
-
-
-def _documentation(name: str, native: type[optim.Optimizer], is_shared: bool) -> str:
-    text = inspect.cleandoc(native.__doc__ or "").partition("Example:")[0].rstrip()
-    more = ", rank=1" if "rank" in arguments_of(native) else ""
-    like = f"The arguments are those of torch.optim.{name}. " if is_shared else ""
-    return f"""{text}
-
-{like}``state_dtype``, ``rounding`` and ``seed``: see :class:`Optimizer`.
-
-Example:
-    >>> import torch, petrain.torch
-    >>> p = torch.nn.Parameter(torch.eye(3))
-    >>> opt = petrain.torch.{name}([p], lr=0.01{more})
-    >>> p.square().sum().backward()
-    >>> opt.step(zero_grads=True)
-    >>> bool(p.trace() < 3)
-    True
-"""

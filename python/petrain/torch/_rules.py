@@ -80,7 +80,7 @@ class APOLLO(Optimizer, native=optim.APOLLO):
     pass
 
 
-class Adagrad(Optimizer, native=optim.Adagrad, handles=("initial_accumulator_value",)):
+class Adagrad(Optimizer, native=optim.Adagrad):
     _starts_at_once = True
 
 

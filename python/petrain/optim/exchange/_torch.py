@@ -30,11 +30,11 @@ _ADAM = {**_CAPTURABLE, "fused": None}
 _GROUPS: dict[str, dict[str, Any]] = {
     "sgd": {"momentum": 0.0, "dampening": 0.0, "nesterov": False, **_LOOP, "fused": None},
     "sgd_momentum": {**_LOOP, "fused": None},
-    "adagrad": {"initial_accumulator_value": 0.0, **_LOOP, "fused": None},
+    "adagrad": {**_LOOP, "fused": None},
     "adadelta": _CAPTURABLE,
-    "rmsprop": {"centered": False, **_CAPTURABLE},
+    "rmsprop": {"momentum": 0.0, "centered": False, **_CAPTURABLE},
     "rmsprop_momentum": {"centered": False, **_CAPTURABLE},
-    "rmsprop_centered": {"centered": True, **_CAPTURABLE},
+    "rmsprop_centered": {"momentum": 0.0, "centered": True, **_CAPTURABLE},
     "rmsprop_centered_momentum": {"centered": True, **_CAPTURABLE},
     "adam": {"amsgrad": False, "decoupled_weight_decay": False, **_ADAM},
     "adam_amsgrad": {"amsgrad": True, "decoupled_weight_decay": False, **_ADAM},
@@ -96,8 +96,8 @@ def to_torch_state_dict(optimizer: Optimizer, convert: Callable[[Any], Any] = np
     for i, values in enumerate(read(optimizer)):
         steps = optimizer._core.steps(i)
         rule = optimizer.param_groups[optimizer._core.group_of(i)].rule
-        if steps == 0 or (not values and rule == "sgd"):
-            continue
+        if (steps == 0 and rule != "adagrad") or (not values and rule == "sgd"):
+            continue  # torch's Adagrad alone has states before the first step, and must have them
         numbers = {} if rule in _UNCOUNTED else {"step": float(steps)}
         numbers.update(optimizer._core.memory(i))
         state[i] = {name: convert(np.array(number, np.float32)) for name, number in numbers.items()}
@@ -135,7 +135,8 @@ def from_torch_state_dict(optimizer: Optimizer, state_dict: Mapping[str, Any]) -
         if not given:
             steps.append(0)
             memory.append(_first_memory(optimizer, i))
-            values.append({name: np.zeros_like(own[name]) for name in names})
+            first = hypers[optimizer._core.group_of(i)].get("initial_accumulator_value", 0.0)
+            values.append({name: np.full_like(own[name], first) for name in names})
             continue
         expected = sorted([*names, *numbers, *([] if rule in _UNCOUNTED else ["step"])])
         if sorted(map(str, given)) != expected and not (rule == "sgd" and given == {"momentum_buffer": None}):

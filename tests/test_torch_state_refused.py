@@ -1,0 +1,111 @@
+"""States that do not fit are refused, and nothing is changed then; hooks; Schedule-Free AdamW's two modes."""
+
+import copy
+
+import pytest
+
+torch = pytest.importorskip("torch", reason="needs torch")
+import petrain.torch  # noqa: E402
+from torch_cases import assert_equal, assert_same, parameter, set_grads  # noqa: E402
+
+
+def trained(name="AdamW", **arguments):
+    params = [parameter(3, 4), parameter(4, seed=1)]
+    opt = getattr(petrain.torch, name)(params, **arguments)
+    for step in range(3):
+        set_grads(params, step)
+        opt.step()
+    return params, opt
+
+
+def spoil(*path, **update):
+    def change(given):
+        for key in path:
+            given = given[key]
+        given.update(update)
+
+    return change
+
+
+def drop(*path):
+    def change(given):
+        for key in path[:-1]:
+            given = given[key]
+        del given[path[-1]]
+
+    return change
+
+
+REFUSED = [
+    (lambda given: given["param_groups"].append(given["param_groups"][0]), "expected 1 parameter groups, got 2"),
+    (lambda given: given["param_groups"][0]["params"].pop(), "expected 2 parameters in group 0, got 1"),
+    (spoil("param_groups", 0, lr=-1.0), "lr must be at least 0, got -1"),
+    (spoil("param_groups", 0, betas=(0.9, 1.0)), "beta2 must be in"),
+    (spoil("param_groups", 0, capturable=True), "capturable=True is not supported"),
+    (drop("state", 1, "exp_avg"), "state of parameter 1: expected 'exp_avg', got"),
+    (drop("state", 1, "step"), "state of parameter 1: expected 'step', got"),
+    (spoil("state", 1, exp_avg=torch.zeros(5)), r"expected exp_avg of shape \(4,\), got \(5,\)"),
+    (spoil("state", 1, step=torch.tensor(-1.0)), "expected a step of at least 0, got -1"),
+]
+
+
+@pytest.mark.parametrize(("change", "message"), REFUSED)
+def test_states_that_do_not_fit(change, message):
+    params, opt = trained()
+    _, other = trained(lr=0.5)
+    given = copy.deepcopy(other.state_dict())
+    change(given)
+    before, values = copy.deepcopy(opt.state_dict()), [p.detach().clone() for p in params]
+    with pytest.raises(ValueError, match=message):
+        opt.load_state_dict(given)
+    assert_equal(params, values)
+    assert opt.state_dict()["param_groups"] == before["param_groups"]
+    for i, states in before["state"].items():
+        for name, value in states.items():
+            assert torch.equal(opt.state[params[i]][name], value)
+    set_grads(params, 9)
+    opt.step()
+    assert opt.state[params[0]]["step"].item() == 4
+
+
+def test_the_state_of_another_rule():
+    _, lion = trained("Lion")
+    _, opt = trained("AdamW")
+    with pytest.raises(ValueError, match="state of parameter 0: expected 'exp_avg_sq', got"):
+        opt.load_state_dict(lion.state_dict())
+
+
+def test_hooks_of_state_dicts():
+    calls = []
+    _, opt = trained()
+    opt.register_state_dict_pre_hook(lambda o: calls.append("before"))
+    opt.register_state_dict_post_hook(lambda o, given: calls.append("after"))
+    opt.register_load_state_dict_pre_hook(lambda o, given: {**given, "param_groups": groups_of(given)})
+    opt.register_load_state_dict_post_hook(lambda o: calls.append(o.param_groups[0]["lr"]))
+
+    def groups_of(given):
+        return [{**group, "lr": 0.25} for group in given["param_groups"]]
+
+    opt.load_state_dict(opt.state_dict())
+    assert calls == ["before", "after", 0.25]
+
+
+# Schedule-Free AdamW
+
+
+def test_the_average_and_back():
+    params, opt = trained("ScheduleFreeAdamW", lr=0.1)
+    y = [p.detach().clone() for p in params]
+    z = [opt.state[p]["z"].clone() for p in params]
+    opt.eval()
+    opt.eval()
+    assert_same(params, [a + (1 - 1 / 0.9) * (b - a) for a, b in zip(y, z, strict=True)])
+    for refused in (opt.step, opt.state_dict, lambda: copy.deepcopy(opt)):
+        with pytest.raises(RuntimeError, match=r"the parameters hold the average: call train\(\) first"):
+            refused()
+    opt.train()
+    opt.train()
+    assert_equal(params, y)
+    set_grads(params, 5)
+    opt.step()
+    assert not torch.equal(params[0], y[0])
