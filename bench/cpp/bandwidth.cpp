@@ -32,8 +32,8 @@ void pass(const float* __restrict read, float* const* written, std::ptrdiff_t be
 
 extern "C" {
 
-// Reads `read`, and reads and writes the others, 1 to 4: 4 bytes and 8 bytes for each element and stream. What is written
-// is what was there, so that the arrays may be those of an optimizer.
+// Reads `read`, and reads and writes the others, 1 to 4: 4 bytes and 8 bytes for each element and stream. What is
+// written is what was there, so that the arrays may be those of an optimizer.
 void read_modify_write(const float* read, float* const* written, int streams, std::ptrdiff_t size, int threads) {
   parts(size, threads, [=](std::ptrdiff_t begin, std::ptrdiff_t end) {
     switch (streams) {
