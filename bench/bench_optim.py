@@ -3,8 +3,9 @@
     python bench/bench_optim.py [--only adamw lora small states half rules matrices] [--threads 1 2] [--json out.json]
 
 Every rival steps the same shapes through its public interface, Python overhead included. "clip + zero" is
-clip_grad_norm_, step and zero_grad(set_to_none=False) for torch, one call for petrain. The memory's rate is that of a
-loop over the same arrays, which reads the gradient once and reads and writes the others.
+clip_grad_norm_, step and zero_grad(set_to_none=False) for torch, one call for petrain. "unchecked" is petrain's step with
+check_finite=False, which reads the gradients once, as torch's does. The memory's rate is that of loops over the same
+arrays that compute nothing.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import common
 import numpy as np
 import petrain
 import torch
-from bandwidth import read_modify_write
+from bandwidth import Sweep, moved, sweeps_of
 from optim_rivals import (
     Shapes,
     Step,
@@ -28,6 +29,7 @@ from optim_rivals import (
     deepspeed_step,
     parameters,
     petrain_step,
+    torch_clip,
     torch_step,
     torchao_step,
 )
@@ -52,18 +54,40 @@ def steps(
     report: common.Report, threads: int, rounds: int, name: str, shapes: Shapes, alone: float, all_: float
 ) -> None:
     """float32 AdamW against torch fused, alone and with clip + zero; the bars of both, 0 where there is none."""
-    for everything, bar in ((False, alone), (True, all_)):
-        rivals = {"petrain": petrain_step(shapes, everything), "torch": torch_step(shapes, everything)}
-        times = common.race(rivals, rounds)
-        work = f"AdamW f32, {name}" + (", clip + zero" if everything else "")
-        report.add(work, threads, times.ratio("torch", "petrain"), "torch fused", bar or None)
-        print(f"    {1e3 * times.median('petrain'):.2f} ms, torch {1e3 * times.median('torch'):.2f} ms")
+    rivals = {
+        "petrain": petrain_step(shapes),
+        "torch": torch_step(shapes),
+        "unchecked": petrain_step(shapes, check_finite=False),
+    }
+    times = common.race(rivals, rounds)
+    report.add(f"AdamW f32, {name}", threads, times.ratio("torch", "petrain"), "torch fused", alone or None)
+    report.add(f"AdamW f32, {name}, unchecked", threads, times.ratio("torch", "unchecked"), "torch fused", None)
+    print(f"    {1e3 * times.median('petrain'):.2f} ms, torch {1e3 * times.median('torch'):.2f} ms")
+    times = common.race(
+        {"petrain": petrain_step(shapes, max_norm=1.0, zero_grads=True), "torch": torch_clip(shapes)}, rounds
+    )
+    work = f"AdamW f32, {name}, clip + zero"
+    report.add(work, threads, times.ratio("torch", "petrain"), "torch, three calls", all_ or None)
+    print(f"    {1e3 * times.median('petrain'):.2f} ms, torch {1e3 * times.median('torch'):.2f} ms")
 
 
 def adamw(report: common.Report, threads: int, rounds: int) -> None:
     steps(report, threads, rounds, "one tensor of 32 M", LARGE, 1.0, 1.7)
     steps(report, threads, rounds, "BERT-base", BERT, 0, 0)
     against(report, threads, rounds, "AdamW f32, 32 M", petrain_step(LARGE), "deepspeed", deepspeed_step, LARGE, 0)
+    param, grad = np.ones(32 * M, np.float32), np.full(32 * M, 1e-3, np.float32)
+    opt = petrain.optim.AdamW([param])
+    opt.step([grad])
+    once: list[Sweep] = [([grad], [param, *opt._core.state(0).values()])]
+    rivals: dict[str, Step] = {
+        "petrain": lambda: opt.step([grad]),
+        "unchecked": lambda: opt.step([grad], check_finite=False),
+        "memory": sweeps_of(once, threads),
+    }
+    times = common.race(rivals, rounds)
+    rate = f"memory, gradients read once ({moved(once) / times.median('memory') / 1e9:.0f} GB/s)"
+    report.add("AdamW f32, 32 M", threads, times.ratio("memory", "petrain"), rate, 0.85)
+    report.add("AdamW f32, 32 M, unchecked", threads, times.ratio("memory", "unchecked"), rate, None)
 
 
 def lora(report: common.Report, threads: int, rounds: int) -> None:
@@ -116,27 +140,37 @@ def states(report: common.Report, threads: int, rounds: int) -> None:
 def half(report: common.Report, threads: int, rounds: int) -> None:
     """bfloat16 parameters and gradients; torch keeps its states in bfloat16 then, petrain in float32."""
     for state_dtype, bar in ((None, 1.3), ("bfloat16", 0)):
-        ours = petrain_step(LARGE, dtype=torch.bfloat16, **({"state_dtype": state_dtype} if state_dtype else {}))
+        ours = petrain_step(LARGE, dtype=torch.bfloat16, state_dtype=state_dtype)
         times = common.race({"petrain": ours, "torch": torch_step(LARGE, dtype=torch.bfloat16)}, rounds)
         work = f"AdamW, bf16 parameters, {state_dtype or 'float32'} states, 32 M"
         report.add(work, threads, times.ratio("torch", "petrain"), "torch fused", bar or None)
 
 
+def sweeps_by(name: str, grad: np.ndarray, param: np.ndarray, states: list[np.ndarray]) -> list[Sweep]:
+    """What a rule's step goes over: the gradients for their norm, then everything. Layerwise rules need the norms of
+    the parameter and of the direction between the two."""
+    if name == "lars":
+        return [([grad], []), ([grad, param], []), ([grad], [param, *states])]
+    if name == "lamb":
+        return [([grad], []), ([grad, param], states), ([grad, *states], [param])]
+    return [([grad], []), ([grad], [param, *states])]
+
+
 def rules(report: common.Report, threads: int, rounds: int) -> None:
-    """Every elementwise rule against a loop over its own arrays."""
+    """Every elementwise rule against loops that move the same bytes."""
     for name, facts in _core.rules().items():
         if facts["matrix"]:
             continue  # its work is in products
         param, grad = np.ones(32 * M, np.float32), np.full(32 * M, 1e-3, np.float32)
         opt = _core.Optimizer([(name, {}, [param])])
         opt.step([grad])
-        written = [param, *opt.state(0).values()]
-        rivals = {"petrain": lambda opt=opt, grad=grad: opt.step([grad])}
-        rivals["memory"] = read_modify_write(grad, written, threads)
+        sweeps = sweeps_by(name, grad, param, list(opt.state(0).values()))
+        rivals = {"petrain": lambda opt=opt, grad=grad: opt.step([grad]), "memory": sweeps_of(sweeps, threads)}
         times = common.race(rivals, rounds)
-        rate = grad.nbytes * (1 + 2 * len(written)) / times.median("memory") / 1e9
-        bar = 0.85 if name == "adamw" else 0.8
-        report.add(f"{name} f32, 32 M", threads, times.ratio("memory", "petrain"), f"memory ({rate:.0f} GB/s)", bar)
+        rate = moved(sweeps) / times.median("memory") / 1e9
+        report.add(
+            f"{name} f32, 32 M", threads, times.ratio("memory", "petrain"), f"own traffic ({rate:.0f} GB/s)", 0.8
+        )
 
 
 def matrices(report: common.Report, threads: int, rounds: int) -> None:

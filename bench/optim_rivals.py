@@ -24,20 +24,27 @@ def parameters(shapes: Shapes, dtype: torch.dtype = torch.float32) -> list[torch
     return params
 
 
-def petrain_step(shapes: Shapes, everything: bool = False, dtype: torch.dtype = torch.float32, **options: str) -> Step:
-    """``everything``: with clipping to a norm and zeroing, in one call."""
-    opt = petrain.torch.AdamW(parameters(shapes, dtype), lr=LR, **options)
-    if not everything:
-        return opt.step
-    return lambda: opt.step(max_norm=1.0, zero_grads=True)
+def petrain_step(
+    shapes: Shapes,
+    *,
+    dtype: torch.dtype = torch.float32,
+    state_dtype: str | None = None,
+    max_norm: float | None = None,
+    zero_grads: bool = False,
+    check_finite: bool = True,
+) -> Step:
+    opt = petrain.torch.AdamW(parameters(shapes, dtype), lr=LR, state_dtype=state_dtype)
+    return lambda: opt.step(max_norm=max_norm, zero_grads=zero_grads, check_finite=check_finite)
 
 
-def torch_step(shapes: Shapes, everything: bool = False, dtype: torch.dtype = torch.float32) -> Step:
-    """``everything``: with clipping to a norm and zeroing, in three calls."""
-    params = parameters(shapes, dtype)
+def torch_step(shapes: Shapes, *, dtype: torch.dtype = torch.float32) -> Step:
+    return torch.optim.AdamW(parameters(shapes, dtype), lr=LR, fused=True).step
+
+
+def torch_clip(shapes: Shapes) -> Step:
+    """With clipping and zeroing, in three calls."""
+    params = parameters(shapes)
     opt = torch.optim.AdamW(params, lr=LR, fused=True)
-    if not everything:
-        return opt.step
 
     def run() -> None:
         torch.nn.utils.clip_grad_norm_(params, 1.0)

@@ -458,3 +458,43 @@ def test_repr_names_the_class_and_its_hyperparameters():
     assert repr(petrain.optim.SGD([np.ones(1, np.float32)]).step([np.zeros(1, np.float32)])) == (
         "StepInfo(grad_norm=0.0, skipped=False)"
     )
+
+
+@every_case
+def test_without_the_check_a_step_is_the_same(rng, rule, hypers):
+    params = [floats(rng, 300).reshape(30, 10), floats(rng, 20000)]
+    copies = [p.copy() for p in params]
+    checked, unchecked = (_core.Optimizer([(rule, hypers, own)]) for own in (params, copies))
+    for _ in range(3):
+        grads = [floats(rng, p.size).reshape(p.shape) for p in params]
+        assert not checked.step(grads, None, 2.0, 0.5).skipped
+        info = unchecked.step(grads, None, 2.0, 0.5, check_finite=False)
+        assert not info.skipped
+        assert np.isnan(info.grad_norm)
+    for p, q in zip(params, copies, strict=True):
+        np.testing.assert_array_equal(p, q)
+
+
+def test_without_the_check_nan_goes_through_and_there_is_no_norm_to_clip_by():
+    p = np.ones(40, np.float32)
+    opt = optim.AdamW([p])
+    g = np.ones(40, np.float32)
+    with pytest.raises(ValueError, match="max_norm needs the norm, which is not taken with check_finite = false"):
+        opt.step([g], max_norm=1.0, check_finite=False)
+    np.testing.assert_array_equal(p, 1)
+    g[7] = np.nan
+    assert not opt.step([g], check_finite=False).skipped
+    assert np.isnan(p[7])
+    assert np.isfinite(np.delete(p, 7)).all()
+
+
+def test_matrix_rules_are_checked_all_the_same():
+    p = np.ones((4, 6), np.float32)
+    opt = optim.Muon([p])
+    g = np.ones((4, 6), np.float32)
+    g[1, 2] = np.inf
+    assert opt.step([g], check_finite=False).skipped
+    np.testing.assert_array_equal(p, 1)
+    g[1, 2] = 1
+    assert not opt.step([g], check_finite=False).skipped
+    assert (p != 1).any()

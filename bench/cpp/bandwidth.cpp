@@ -1,51 +1,50 @@
 // The memory's own rate: loops that read and write the streams of an optimizer step and compute next to nothing.
 // Built by bench/bandwidth.py into a shared library with plain C functions.
 #include <cstddef>
-#include <cstdint>
 
 namespace {
 
-// Each thread keeps its own part, as petrain's step does.
-template <class Body>
-void parts(std::ptrdiff_t size, int threads, Body body) {
-#pragma omp parallel for num_threads(threads) schedule(static, 1)
-  for (int part = 0; part < threads; ++part) body(size * part / threads, size * (part + 1) / threads);
+// Sums what is read alone, and writes back what was there, so that the arrays may be those of an optimizer.
+template <int reads, int writes>
+float pass(const float* const* read, float* const* written, std::ptrdiff_t begin, std::ptrdiff_t end) {
+  const float* __restrict a = read[0];
+  const float* __restrict b = read[reads > 1 ? 1 : 0];
+  const float* __restrict c = read[reads > 2 ? 2 : 0];
+  float* __restrict p = writes > 0 ? written[0] : nullptr;
+  float* __restrict q = writes > 1 ? written[1] : nullptr;
+  float* __restrict r = writes > 2 ? written[2] : nullptr;
+  float* __restrict s = writes > 3 ? written[3] : nullptr;
+  float sum = 0;
+#pragma omp simd reduction(+ : sum)
+  for (std::ptrdiff_t i = begin; i < end; ++i) {
+    float x = a[i];
+    if constexpr (reads > 1) x += b[i];
+    if constexpr (reads > 2) x += c[i];
+    if constexpr (writes == 0) sum += x;
+    const float nothing = 0 * x;
+    if constexpr (writes > 0) p[i] += nothing;
+    if constexpr (writes > 1) q[i] += nothing;
+    if constexpr (writes > 2) r[i] += nothing;
+    if constexpr (writes > 3) s[i] += nothing;
+  }
+  return sum;
 }
 
-template <int streams>
-void pass(const float* __restrict read, float* const* written, std::ptrdiff_t begin, std::ptrdiff_t end) {
-  float* __restrict a = written[0];
-  float* __restrict b = written[streams > 1 ? 1 : 0];
-  float* __restrict c = written[streams > 2 ? 2 : 0];
-  float* __restrict d = written[streams > 3 ? 3 : 0];
-#pragma GCC ivdep
-  for (std::ptrdiff_t i = begin; i < end; ++i) {
-    const float nothing = 0 * read[i];
-    a[i] += nothing;
-    if constexpr (streams > 1) b[i] += nothing;
-    if constexpr (streams > 2) c[i] += nothing;
-    if constexpr (streams > 3) d[i] += nothing;
-  }
-}
+using Pass = float (*)(const float* const*, float* const*, std::ptrdiff_t, std::ptrdiff_t);
+constexpr Pass kPasses[3][5] = {{pass<1, 0>, pass<1, 1>, pass<1, 2>, pass<1, 3>, pass<1, 4>},
+                                {pass<2, 0>, pass<2, 1>, pass<2, 2>, pass<2, 3>, pass<2, 4>},
+                                {pass<3, 0>, pass<3, 1>, pass<3, 2>, pass<3, 3>, pass<3, 4>}};
 
 }  // namespace
 
-extern "C" {
-
-// Reads `read`, and reads and writes the others, 1 to 4: 4 bytes and 8 bytes for each element and stream. What is
-// written is what was there, so that the arrays may be those of an optimizer.
-void read_modify_write(const float* read, float* const* written, int streams, std::ptrdiff_t size, int threads) {
-  parts(size, threads, [=](std::ptrdiff_t begin, std::ptrdiff_t end) {
-    switch (streams) {
-      case 1:
-        return pass<1>(read, written, begin, end);
-      case 2:
-        return pass<2>(read, written, begin, end);
-      case 3:
-        return pass<3>(read, written, begin, end);
-      default:
-        return pass<4>(read, written, begin, end);
-    }
-  });
-}
+// Reads 1 to 3 arrays, and reads and writes 0 to 4: 4 and 8 bytes for each element and array. Each thread keeps its own
+// part, as petrain's step does.
+extern "C" float sweep(const float* const* read, int reads, float* const* written, int writes, std::ptrdiff_t size,
+                       int threads) {
+  float sum = 0;
+#pragma omp parallel for num_threads(threads) schedule(static, 1) reduction(+ : sum)
+  for (int part = 0; part < threads; ++part) {
+    sum += kPasses[reads - 1][writes](read, written, size * part / threads, size * (part + 1) / threads);
+  }
+  return sum;
 }

@@ -6,6 +6,7 @@
 #include <tuple>
 
 #include "py_optimizer.hpp"
+#include "step_options.hpp"
 
 namespace petrain::python {
 namespace {
@@ -98,14 +99,6 @@ std::vector<ArrayRef> borrow_gradients(const py::sequence& grads, Access access,
   return arrays;
 }
 
-StepOptions options_from(std::optional<double> max_norm, double grad_scale, std::optional<double> max_value,
-                         bool zero_grads, bool allow_missing) {
-  StepOptions options{.grad_scale = grad_scale, .zero_grads = zero_grads, .allow_missing = allow_missing};
-  if (max_norm) options.max_norm = *max_norm;
-  if (max_value) options.max_value = *max_value;
-  return options;
-}
-
 }  // namespace
 
 void register_optim(py::module_& module) {
@@ -173,8 +166,9 @@ void register_optim(py::module_& module) {
       .def(
           "step",
           [](PyOptimizer& self, const py::sequence& grads, std::optional<double> max_norm, double grad_scale,
-             std::optional<double> max_value, bool zero_grads, bool allow_missing) {
-            auto options = options_from(max_norm, grad_scale, max_value, zero_grads, allow_missing);
+             std::optional<double> max_value, bool zero_grads, bool check_finite, bool allow_missing) {
+            auto options = options_from(max_norm, grad_scale, max_value, zero_grads, check_finite);
+            options.allow_missing = allow_missing;
             std::vector<ArrayRef> indices;
             std::vector<Rows> rows;
             const auto arrays = borrow_gradients(grads, zero_grads ? Access::write : Access::read, indices, rows);
@@ -184,17 +178,18 @@ void register_optim(py::module_& module) {
             return self.core->step(views, options);
           },
           py::arg("grads"), py::arg("max_norm") = py::none(), py::arg("grad_scale") = 1.0,
-          py::arg("max_value") = py::none(), py::arg("zero_grads") = false, py::arg("allow_missing") = false)
+          py::arg("max_value") = py::none(), py::arg("zero_grads") = false, py::arg("check_finite") = true,
+          py::arg("allow_missing") = false)
       .def(
           "step_accumulated",
           [](PyOptimizer& self, GradAccumulator& accumulated, std::optional<double> max_norm, double grad_scale,
-             std::optional<double> max_value) {
-            const auto options = options_from(max_norm, grad_scale, max_value, false, false);
+             std::optional<double> max_value, bool check_finite) {
+            const auto options = options_from(max_norm, grad_scale, max_value, false, check_finite);
             const py::gil_scoped_release release;
             return self.core->step(accumulated, options);
           },
           py::arg("accumulated"), py::arg("max_norm") = py::none(), py::arg("grad_scale") = 1.0,
-          py::arg("max_value") = py::none())
+          py::arg("max_value") = py::none(), py::arg("check_finite") = true)
       .def(
           "hyper",
           [](const PyOptimizer& self, std::size_t group, const std::string& name) {

@@ -2,6 +2,7 @@
 
 #include <optional>
 
+#include "step_options.hpp"
 #include "tensor_steps.hpp"
 
 namespace petrain::python {
@@ -29,14 +30,14 @@ void register_tensor_steps(py::module_& module) {
       .def(
           "step",
           [](TensorSteps& self, const py::list& param_lists, const py::dict& state, const py::dict& copies,
-             std::optional<double> max_norm, double grad_scale, std::optional<double> max_value, bool zero_grads) {
-            StepOptions options{.grad_scale = grad_scale, .zero_grads = zero_grads, .allow_missing = true};
-            if (max_norm) options.max_norm = *max_norm;
-            if (max_value) options.max_value = *max_value;
+             std::optional<double> max_norm, double grad_scale, std::optional<double> max_value, bool zero_grads,
+             bool check_finite) {
+            auto options = options_from(max_norm, grad_scale, max_value, zero_grads, check_finite);
+            options.allow_missing = true;
             return self.step(param_lists, state, copies, options);
           },
           py::arg("param_lists"), py::arg("state"), py::arg("copies"), py::arg("max_norm"), py::arg("grad_scale"),
-          py::arg("max_value"), py::arg("zero_grads"));
+          py::arg("max_value"), py::arg("zero_grads"), py::arg("check_finite"));
 }
 
 }  // namespace petrain::python

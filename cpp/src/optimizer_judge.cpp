@@ -45,6 +45,7 @@ void Optimizer::judge(Work& work, const std::vector<Chunk>& chunks, const StepOp
   for (const Work::PerParam& own : work.params) {
     if (own.matrix && own.norm * factor > kMostNorm) work.info.skipped = true;
   }
+  if (!options.check_finite) work.info.grad_norm = std::numeric_limits<double>::quiet_NaN();  // of matrices alone
 }
 
 void Optimizer::set_trust(Work& work, const std::vector<Chunk>& chunks) const {

@@ -18,6 +18,9 @@ void check_options(const StepOptions& options) {
   if (!(options.max_norm > 0)) {
     throw std::invalid_argument("max_norm must be greater than 0, got " + number_text(options.max_norm));
   }
+  if (!options.check_finite && std::isfinite(options.max_norm)) {
+    throw std::invalid_argument("max_norm needs the norm, which is not taken with check_finite = false");
+  }
   if (!(options.max_value > 0)) {
     throw std::invalid_argument("max_value must be greater than 0, got " + number_text(options.max_value));
   }

@@ -62,7 +62,7 @@ StepInfo Optimizer::step_scaled(std::span<const ConstTensorView> grads, double s
     const ChunkRange mine = team.share(static_cast<std::int64_t>(chunks.size()));
     for (std::int64_t i = mine.begin; i < mine.end; ++i) {
       const Work::PerParam& own = work.params[chunks[i].param];
-      if (!own.present) continue;
+      if (!own.present || !(options.check_finite || own.matrix)) continue;
       work.squares[i] =
           kernels.reduce->sum_of_squares(own.args.grad, own.args.grad_storage, chunks[i].grad_begin, chunks[i].size);
     }

@@ -126,6 +126,7 @@ class Optimizer:
         grad_scale: typing.SupportsFloat | typing.SupportsIndex = 1.0,
         max_value: typing.SupportsFloat | typing.SupportsIndex | None = None,
         zero_grads: bool = False,
+        check_finite: bool = True,
         allow_missing: bool = False,
     ) -> StepInfo: ...
     def step_accumulated(
@@ -134,6 +135,7 @@ class Optimizer:
         max_norm: typing.SupportsFloat | typing.SupportsIndex | None = None,
         grad_scale: typing.SupportsFloat | typing.SupportsIndex = 1.0,
         max_value: typing.SupportsFloat | typing.SupportsIndex | None = None,
+        check_finite: bool = True,
     ) -> StepInfo: ...
     def steps(self, param: typing.SupportsInt | typing.SupportsIndex) -> int: ...
     @property
@@ -159,6 +161,7 @@ class TensorSteps:
         grad_scale: typing.SupportsFloat | typing.SupportsIndex,
         max_value: typing.SupportsFloat | typing.SupportsIndex | None,
         zero_grads: bool,
+        check_finite: bool,
     ) -> typing.Any: ...
 
 class QuantTensor:

@@ -68,6 +68,9 @@ struct StepOptions {
   double max_norm = std::numeric_limits<double>::infinity();   // global gradient norm to clip to
   double max_value = std::numeric_limits<double>::infinity();  // then, greatest magnitude of an entry
   bool zero_grads = false;                                     // set the gradients to zero afterwards
+  // Without it gradients are read once instead of twice: a NaN goes into the parameters, the norm is NaN, and there is
+  // no max_norm. Matrix rules check theirs all the same.
+  bool check_finite = true;
   // One for each gradient, or none; other rows of a parameter are left as they are, their states too.
   std::span<const Rows> rows = {};
   bool allow_missing = false;  // a gradient without data leaves its parameter be

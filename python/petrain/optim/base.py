@@ -148,6 +148,7 @@ class Optimizer:
         max_norm: float | None = None,
         max_value: float | None = None,
         zero_grads: bool = False,
+        check_finite: bool = True,
     ) -> StepInfo:
         """Update every parameter once: unscale, check, clip, update and zero in two reads of the gradients.
 
@@ -162,6 +163,8 @@ class Optimizer:
                 does.
             max_value: then clip every entry to ± this, as torch.nn.utils.clip_grad_value_ does.
             zero_grads: set the gradients to zero afterwards. Without it they are not written to.
+            check_finite: false to read the gradients once instead of twice, as where they have been checked before. Then
+                ``grad_norm`` is NaN, there is no ``max_norm``, and NaN in a gradient goes into the parameters.
 
         Returns:
             StepInfo: ``grad_norm`` of the unscaled gradients before clipping, and ``skipped``: true where a gradient
@@ -174,9 +177,9 @@ class Optimizer:
         if isinstance(grads, GradAccumulator):
             if None not in (self._names, grads._names) and self._names != grads._names:
                 raise ValueError(f"the accumulator has parameters {grads._names}, the optimizer {self._names}")
-            return self._core.step_accumulated(grads._core, max_norm, grad_scale, max_value)
+            return self._core.step_accumulated(grads._core, max_norm, grad_scale, max_value, check_finite)
         arrays = in_order(grads, self._names, "grads")
-        return self._core.step(arrays, max_norm, grad_scale, max_value, zero_grads)
+        return self._core.step(arrays, max_norm, grad_scale, max_value, zero_grads, check_finite)
 
     @property
     def state_bytes(self) -> int:

@@ -179,10 +179,11 @@ class Attachment:
         grad_scale: float,
         max_value: float | None,
         zero_grads: bool,
+        check_finite: bool,
     ) -> StepInfo | None:
         """One step; None where it was not taken, since the tensors are no longer the same."""
         lists = [group["params"] for group in groups]
-        options = (max_norm, grad_scale, max_value, zero_grads)
+        options = (max_norm, grad_scale, max_value, zero_grads, check_finite)
         for member in self.copies:
             member.target.copy_(member.param.detach())
         readable: dict[int, Any] = {}

@@ -168,6 +168,7 @@ class Optimizer(torch.optim.Optimizer):
         max_norm: float | None = None,
         max_value: float | None = None,
         zero_grads: bool = False,
+        check_finite: bool = True,
     ) -> Any:
         """Update every parameter that has a gradient: unscale, check, clip, update and zero in two reads of the
         gradients. A gradient with NaN or an infinity in it changes nothing: see ``last_step.skipped``.
@@ -178,6 +179,8 @@ class Optimizer(torch.optim.Optimizer):
             max_norm: clip the global L2 norm of the gradients to this, as torch.nn.utils.clip_grad_norm_ does.
             max_value: then clip every entry to ± this.
             zero_grads: set the gradients to zero afterwards.
+            check_finite: false to read the gradients once instead of twice, as where they have been checked before. Then
+                ``last_step.grad_norm`` is NaN, there is no ``max_norm``, and NaN in a gradient goes into the parameters.
 
         Returns:
             What the closure returned, or None.
@@ -196,7 +199,7 @@ class Optimizer(torch.optim.Optimizer):
                 for p in chain.from_iterable(group["params"] for group in self.param_groups):
                     zero(p)
             return loss
-        self.last_step = self._update(max_norm, grad_scale, max_value, zero_grads)
+        self.last_step = self._update(max_norm, grad_scale, max_value, zero_grads, check_finite)
         return loss
 
     def _update(self, *options: Any) -> StepInfo:
