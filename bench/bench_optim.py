@@ -3,8 +3,8 @@
     python bench/bench_optim.py [--only adamw lora small states half rules matrices] [--threads 1 2] [--json out.json]
 
 Every rival steps the same shapes through its public interface, Python overhead included. "clip + zero" is
-clip_grad_norm_, step and zero_grad(set_to_none=False) for torch, one call for petrain. "unchecked" is petrain's step with
-check_finite=False, which reads the gradients once, as torch's does. The memory's rate is that of loops over the same
+clip_grad_norm_, step and zero_grad(set_to_none=False) for torch, one call for petrain. "unchecked": with
+check_finite=False, so that gradients are read once, as torch does. The memory's rate is that of loops over the same
 arrays that compute nothing.
 """
 

@@ -66,7 +66,7 @@ inline void widen(const std::int8_t* from, std::int32_t* to) {
   }
 #else
 #pragma omp simd
-  for (std::ptrdiff_t i = 0; i < kGroup; ++i) to[i] = from[i];
+  for (std::ptrdiff_t i = 0; i < kGroup; ++i) to[i] = static_cast<std::int32_t>(from[i]);
 #endif
 }
 

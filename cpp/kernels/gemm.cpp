@@ -5,15 +5,15 @@ namespace {
 
 // The register tile: kRows × (kVectors · kWidth) sums, as many as the registers hold beside one row of B.
 #if defined(__AVX512F__)
-constexpr int kWidth = 16, kRows = 12, kVectors = 2;
+constexpr std::ptrdiff_t kWidth = 16, kRows = 12, kVectors = 2;
 #elif defined(__AVX2__)
-constexpr int kWidth = 8, kRows = 6, kVectors = 2;
+constexpr std::ptrdiff_t kWidth = 8, kRows = 6, kVectors = 2;
 #elif defined(__aarch64__)
-constexpr int kWidth = 4, kRows = 6, kVectors = 4;
+constexpr std::ptrdiff_t kWidth = 4, kRows = 6, kVectors = 4;
 #else
-constexpr int kWidth = 4, kRows = 6, kVectors = 2;
+constexpr std::ptrdiff_t kWidth = 4, kRows = 6, kVectors = 2;
 #endif
-constexpr int kColumns = kVectors * kWidth;
+constexpr std::ptrdiff_t kColumns = kVectors * kWidth;
 
 using Vector = float __attribute__((vector_size(kWidth * sizeof(float))));
 
@@ -33,15 +33,15 @@ void pack(const PackArgs& args) {
     const std::ptrdiff_t rest = args.count - first;
     if (rest >= panel && args.stride == 1) {
       for (std::ptrdiff_t k = 0; k < args.k; ++k, packed += panel, source += args.k_stride) {
-        for (int i = 0; i < panel; ++i) packed[i] = source[i];
+        for (std::ptrdiff_t i = 0; i < panel; ++i) packed[i] = source[i];
       }
     } else if (rest >= panel) {
       for (std::ptrdiff_t k = 0; k < args.k; ++k, packed += panel, source += args.k_stride) {
-        for (int i = 0; i < panel; ++i) packed[i] = source[i * args.stride];
+        for (std::ptrdiff_t i = 0; i < panel; ++i) packed[i] = source[i * args.stride];
       }
     } else {
       for (std::ptrdiff_t k = 0; k < args.k; ++k, packed += panel, source += args.k_stride) {
-        for (int i = 0; i < panel; ++i) packed[i] = i < rest ? source[i * args.stride] : 0.0f;
+        for (std::ptrdiff_t i = 0; i < panel; ++i) packed[i] = i < rest ? source[i * args.stride] : 0.0f;
       }
     }
   }
@@ -61,18 +61,18 @@ void tile(const float* a, const float* b, std::ptrdiff_t k, float* c, std::ptrdi
   for (std::ptrdiff_t step = 0; step < k; ++step, a += kRows, b += kColumns) {
     Vector row[kVectors];
 #pragma GCC unroll 4
-    for (int v = 0; v < kVectors; ++v) row[v] = load_vector(b + v * kWidth);
+    for (std::ptrdiff_t v = 0; v < kVectors; ++v) row[v] = load_vector(b + v * kWidth);
 #pragma GCC unroll 12
-    for (int i = 0; i < kRows; ++i) {
+    for (std::ptrdiff_t i = 0; i < kRows; ++i) {
 #pragma GCC unroll 4
-      for (int v = 0; v < kVectors; ++v) sums[i][v] += a[i] * row[v];
+      for (std::ptrdiff_t v = 0; v < kVectors; ++v) sums[i][v] += a[i] * row[v];
     }
   }
   if (m == kRows && n == kColumns) {
 #pragma GCC unroll 12
-    for (int i = 0; i < kRows; ++i, c += c_stride) {
+    for (std::ptrdiff_t i = 0; i < kRows; ++i, c += c_stride) {
 #pragma GCC unroll 4
-      for (int v = 0; v < kVectors; ++v) {
+      for (std::ptrdiff_t v = 0; v < kVectors; ++v) {
         float* target = c + v * kWidth;
         store_vector(target, accumulate ? load_vector(target) + sums[i][v] : sums[i][v]);
       }
@@ -81,9 +81,9 @@ void tile(const float* a, const float* b, std::ptrdiff_t k, float* c, std::ptrdi
   }
   float part[kRows * kColumns];
 #pragma GCC unroll 12
-  for (int i = 0; i < kRows; ++i) {
+  for (std::ptrdiff_t i = 0; i < kRows; ++i) {
 #pragma GCC unroll 4
-    for (int v = 0; v < kVectors; ++v) store_vector(part + i * kColumns + v * kWidth, sums[i][v]);
+    for (std::ptrdiff_t v = 0; v < kVectors; ++v) store_vector(part + i * kColumns + v * kWidth, sums[i][v]);
   }
   store_part(part, c, c_stride, m, n, accumulate);
 }

@@ -90,7 +90,7 @@ double scale(const ScaleArgs& args) {
 }
 
 void momentum(const MomentumArgs& args) {
-  alignas(64) float m[kBlock];
+  alignas(64) float m[kBlock] = {};
   for (std::ptrdiff_t done = 0; done < args.size; done += kBlock) {
     const std::ptrdiff_t count = args.size - done < kBlock ? args.size - done : kBlock;
     load_state(args.state, args.begin + done, m, count);

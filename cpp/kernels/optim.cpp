@@ -88,6 +88,14 @@ void in_blocks(const StepArgs& args, bool writes_param, bool writes_states, std:
   for (std::ptrdiff_t begin = args.begin; begin < end; begin += step) {
     const std::ptrdiff_t size = end - begin < step ? end - begin : step;
     Arrays<T> arrays{param, grad, {}, bounded ? T(1) : static_cast<T>(args.grad_scale)};
+    int quarter = 0;
+    const auto prefetch_next = [&] {
+      if (!any || quarter == 4) return;
+      prefetch(args.param, args.param_storage, begin + step, quarter);
+      prefetch(args.grad, args.grad_storage, begin + shift + step, quarter);
+      for (int s = 0; s < states; ++s) prefetch(args.state[s].data, args.state[s].storage, begin + step, quarter);
+      ++quarter;
+    };
     if (param_converts) {
       load_param(args, begin, param, size);
     } else {
@@ -100,12 +108,15 @@ void in_blocks(const StepArgs& args, bool writes_param, bool writes_states, std:
       arrays.grad = static_cast<const T*>(args.grad) + begin + shift;
     }
     for (int s = 0; s < states; ++s) {
+      prefetch_next();
       if (state_converts[s]) load_state(args.state[s], begin, state[s], size);
       arrays.state[s] = state_converts[s] ? state[s] : static_cast<T*>(args.state[s].data) + begin;
     }
+    prefetch_next();
     body(arrays, size);
     if (param_converts && writes_param) store_param(args, begin, param, size);
     for (int s = 0; s < states; ++s) {
+      prefetch_next();
       const std::uint32_t key = args.key + 0x9e3779b9u * static_cast<std::uint32_t>(s + 1);
       if (state_converts[s] && writes_states) store_state(args.state[s], begin, state[s], size, key);
     }

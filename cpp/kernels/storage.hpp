@@ -17,4 +17,19 @@ struct SumCode8 {
   std::uint8_t sum[64], rest[64];
 };
 
+// Bytes of an element; of sums, which are stored in groups, 1.
+constexpr std::int64_t storage_size(Storage storage) {
+  switch (storage) {
+    case Storage::f64:
+      return 8;
+    case Storage::f32:
+      return 4;
+    case Storage::f16:
+    case Storage::bf16:
+      return 2;
+    default:
+      return 1;
+  }
+}
+
 }  // namespace petrain::kernels

@@ -81,7 +81,7 @@ void load_sums(const Group* from, std::ptrdiff_t begin, T* to, std::ptrdiff_t si
   alignas(64) float x[kGroup];
   for (const std::ptrdiff_t end = begin + size; begin < end;) {
     load_sum(from[begin / kGroup], x);
-    const std::ptrdiff_t first = begin % kGroup;
+    const auto first = static_cast<std::ptrdiff_t>(static_cast<std::size_t>(begin) % kGroup);
     const std::ptrdiff_t count = end - begin < kGroup - first ? end - begin : kGroup - first;
     for (std::ptrdiff_t i = 0; i < count; ++i) to[i] = static_cast<T>(x[first + i]);
     to += count;

@@ -31,20 +31,6 @@ inline kernels::Storage storage_of(DType dtype) {
   }
 }
 
-inline std::int64_t storage_size(kernels::Storage storage) {
-  switch (storage) {
-    case kernels::Storage::f64:
-      return 8;
-    case kernels::Storage::f32:
-      return 4;
-    case kernels::Storage::f16:
-    case kernels::Storage::bf16:
-      return 2;
-    default:
-      return 1;
-  }
-}
-
 // Of the sums of an accumulator: f32, bf16 or i8.
 inline kernels::Storage sum_storage_of(DType dtype) {
   if (dtype == DType::f32) return kernels::Storage::f32;

@@ -3,6 +3,7 @@
 
 #include <cmath>
 #include <cstdint>
+#include <numbers>
 
 namespace petrain::kernels {
 
@@ -20,7 +21,7 @@ enum class Range : std::uint8_t {
   any
 };
 
-struct Hyper {
+struct Hyper {  // NOLINT(clang-analyzer-optin.performance.Padding): in the order in which it is written down
   const char* name;
   double value;  // the default
   Range range;
@@ -93,7 +94,7 @@ inline double logarithm(double x) {
     sum += term / n;
     term *= y * y;
   }
-  return exponent * 0.69314718055994531 + 2 * sum;
+  return exponent * std::numbers::ln2 + 2 * sum;
 }
 
 // base^exponent for base ≥ 0 and exponent ≥ 0.
