@@ -230,7 +230,7 @@ def test_a_micro_batch_that_is_not_finite_is_refused_as_a_whole(rng, dtype, valu
     for i, k in ((0, 0), (0, 39999), (1, 2)):
         bad = [g.copy() for g in good]
         bad[i][k] = value
-        with pytest.raises(ValueError, match="a gradient is NaN or infinite; the micro-batch was not added"):
+        with pytest.raises(ValueError, match="the micro-batch was not added"):
             acc.add(bad)
     assert acc.count == 1
     np.testing.assert_equal(acc.mean(), before)
@@ -241,10 +241,9 @@ def test_a_sum_that_overflows_is_not_stepped_with(dtype):
     p = np.ones(200, np.float32)
     opt, acc = optim.AdamW([p]), petrain.GradAccumulator([p], dtype)
     grad = np.ones(200, np.float32)
-    grad[77] = 3e38
-    for weight in (10, 1, 1):
-        acc.add([grad], weight)
-        grad[77] = -3e38 if weight == 10 else 1
+    for value in (3e38, 3e38, -3e38):
+        grad[77] = value
+        acc.add([grad])
     assert opt.step(acc).skipped
     assert (p == 1).all()
     acc.add([np.ones(200, np.float32)])  # the next begins anew

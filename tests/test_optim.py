@@ -498,3 +498,27 @@ def test_matrix_rules_are_checked_all_the_same():
     g[1, 2] = 1
     assert not opt.step([g], check_finite=False).skipped
     assert (p != 1).any()
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_gradients_that_share_memory_are_all_read_before_one_is_zeroed(threads):
+    petrain.set_num_threads(threads)
+    size = 200_000
+    memory = np.ones(size + 10, np.float32)
+    p, q, r = (np.zeros(size, np.float32) for _ in range(3))
+    optim.SGD([p, q, r], lr=1.0).step([memory[:size], memory[10:], memory[:size]], zero_grads=True)
+    for own in (p, q, r):
+        np.testing.assert_array_equal(own, -1)
+    assert not memory.any()
+    matrices = [np.zeros((4, 6), np.float32) for _ in range(2)]
+    grad = np.ones((4, 6), np.float32)
+    optim.Muon(matrices).step([grad, grad], zero_grads=True)
+    np.testing.assert_array_equal(*matrices)
+    assert matrices[0].any()
+    assert not grad.any()
+
+
+def test_a_nan_is_not_clipped_to_a_number():
+    p = np.zeros(2, np.float32)
+    optim.SGD([p], lr=1.0).step([np.array([np.nan, 5], np.float32)], max_value=2.0, check_finite=False)
+    np.testing.assert_array_equal(p, [np.nan, -2])

@@ -247,3 +247,30 @@ def test_an_elementwise_rule_beside_is_untouched():
         core.step(grads)
         other.step([grads[0], grads[2]])
     np.testing.assert_equal([params[0], params[2]], alone)
+
+
+def test_galore_waits_for_a_gradient_that_is_not_zero_in_float32():
+    p = normal(6, 9)
+    opt = _core.Optimizer([("galore_sgd", {"rank": 2}, [p])])
+    opt.step([np.full((6, 9), 1e-60)])
+    assert not opt.state(0)["projector"].any()
+    opt.step([normal(6, 9, seed=1)])
+    assert opt.state(0)["projector"].any()
+
+
+def test_muon_rounds_its_momentum_by_other_numbers_than_its_parameter():
+    """Rounding errors of both, in units of a step, are not correlated."""
+    ml_dtypes = pytest.importorskip("ml_dtypes")
+    bfloat16 = ml_dtypes.bfloat16
+    p = (1 + 0.5 * np.random.default_rng(0).random((200, 200))).astype(bfloat16)
+    exact = p.astype(np.float32)
+    grad = (1 + 0.5 * np.random.default_rng(1).random((200, 200))).astype(np.float32)
+    hypers = {"momentum": 0.5, "nesterov": 0.0, "weight_decay": 0.0, "lr": 1e-3}
+    rounded = _core.Optimizer([("muon", hypers, [p], "bfloat16", "stochastic")], 0)
+    reference = _core.Optimizer([("muon", hypers, [exact])])
+    rounded.step([grad])
+    reference.step([grad])
+    of_param = p.astype(np.float32) - exact
+    of_state = rounded.state(0)["momentum_buffer"].astype(np.float32) - reference.state(0)["momentum_buffer"]
+    assert of_state.any()
+    assert abs(np.corrcoef(of_param.ravel(), of_state.ravel())[0, 1]) < 0.05

@@ -113,3 +113,24 @@ def test_what_cannot_be_done_by_rows_says_so():
         optim.AdamW([normal(5, 8)], state_dtype="int8").step([rows])
     with pytest.raises(ValueError, match="a parameter without dimensions has no rows"):
         optim.AdamW([np.ones((), np.float32)]).step([(np.array([0]), np.ones(1, np.float32))])
+
+
+def test_rows_that_come_twice_are_added_up_in_float64_for_float64(rng):
+    p = np.zeros((5, 3))
+    rows = rng.standard_normal((3, 3))
+    optim.SGD([p], lr=1.0).step([(np.array([1, 4, 1]), rows)])
+    np.testing.assert_array_equal(p[1], -(rows[0] + rows[2]))
+    np.testing.assert_array_equal(p[4], -rows[1])
+    q = np.zeros((5, 3))
+    half = rows.astype(np.float16)
+    optim.SGD([q], lr=1.0).step([(np.array([1, 4, 1]), half)])
+    np.testing.assert_array_equal(q[1], -(half[0].astype(np.float64) + half[2]))
+
+
+def test_no_rows_at_all():
+    torch = pytest.importorskip("torch", reason="needs torch")
+    p = np.ones((5, 3), np.float32)
+    opt = optim.SGD([p], lr=1.0)
+    for nothing in (np.empty((0, 3), np.float32), torch.empty(0, 3)):
+        assert not opt.step([(np.empty(0, np.int64), nothing)]).skipped
+    np.testing.assert_array_equal(p, 1)

@@ -128,3 +128,14 @@ def test_bad_state_dtype():
         optim.AdamW([normal(3)], state_dtype="float32").load_state_dict(
             optim.AdamW([normal(3)], state_dtype="int8").state_dict()
         )
+
+
+@pytest.mark.parametrize("param", [np.float32, np.float64])
+def test_a_huge_gradient_makes_no_nan_of_its_neighbours(param):
+    p = np.ones(64, param)
+    opt = optim.AdamW([p], state_dtype="int8")
+    for value in (1e19, 1e20, 1, 1):
+        grad = np.ones(64, np.float32)
+        grad[5] = value
+        assert not opt.step([grad]).skipped
+        assert np.isfinite(p).all()

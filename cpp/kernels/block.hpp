@@ -97,7 +97,7 @@ void store_groups(const StateArgs& state, std::ptrdiff_t begin, const float* fro
   auto* codes = static_cast<std::uint8_t*>(state.data) + begin;
   alignas(64) std::uint8_t part[kGroup];
   for_each_group(begin, size, [&](std::ptrdiff_t first, std::ptrdiff_t, std::ptrdiff_t group) {
-    state.scale[group] = greatest(from + first);
+    state.scale[group] = scale_of(from + first);
   });
   for_each_group(begin, size, [&](std::ptrdiff_t first, std::ptrdiff_t count, std::ptrdiff_t group) {
     std::uint8_t* to = count == kGroup ? codes + first : part;

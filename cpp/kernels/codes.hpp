@@ -46,8 +46,9 @@ std::uint32_t encode(float x, std::uint32_t random) {
   return ((bits_of(x + Kind::bias) + random) >> kShift) - (Kind::first >> kShift);
 }
 
+// The largest magnitude of a group. (Without their sign, floats are ordered as their bits are.)
 inline float greatest(const float* x) {
-  std::int32_t most = 0;  // without their sign, floats are ordered as their bits are
+  std::int32_t most = 0;
 #pragma omp simd reduction(max : most)
   for (std::ptrdiff_t i = 0; i < kGroup; ++i) {
     const auto magnitude = static_cast<std::int32_t>(bits_of(x[i]) & 0x7fffffffu);
@@ -100,7 +101,19 @@ inline void narrow(const std::int32_t* from, std::uint8_t* to) {
 #endif
 }
 
-// A whole group each; the callers pad. The scale is the greatest magnitude.
+// The scale of a group: its largest magnitude, but no more than what has an inverse in the normal range. NaN stays.
+inline float scale_of(const float* x) {
+  const float most = greatest(x);
+  return most > 0x1p125f ? 0x1p125f : most;
+}
+
+// The bits of the lesser of two numbers that are not negative.
+inline std::uint32_t lesser(std::uint32_t a, std::uint32_t b) {
+  const auto x = static_cast<std::int32_t>(a), y = static_cast<std::int32_t>(b);
+  return static_cast<std::uint32_t>(x < y ? x : y);
+}
+
+// A whole group each; the callers pad.
 
 inline void load_group(Average, const std::uint8_t* codes, float scale, float* __restrict x) {
   const float unit = scale / kMost<Average>;
@@ -126,14 +139,15 @@ inline void load_group(Square, const std::uint8_t* codes, float scale, float* __
 
 inline void store_group(Average, std::uint8_t* codes, float scale, const float* __restrict x, std::uint32_t start) {
   const float inverse = scale > 0 ? kTop<Average> / scale : 0.0f;
+  const std::uint32_t limit = bits_of(scale);
   alignas(64) std::int32_t wide[kGroup];
 #pragma GCC ivdep
 #pragma GCC unroll 1
   for (std::ptrdiff_t i = 0; i < kGroup; ++i) {
     const std::uint32_t random = (kSteps.of[i] + start) >> (32 - kShift);
     const std::int32_t sign = static_cast<std::int32_t>(bits_of(x[i])) >> 31;
-    const auto code =
-        static_cast<std::int32_t>(encode<Average>(float_of(bits_of(x[i]) & 0x7fffffffu) * inverse, random));
+    const float size = float_of(lesser(bits_of(x[i]) & 0x7fffffffu, limit)) * inverse;
+    const auto code = static_cast<std::int32_t>(encode<Average>(size, random));
     wide[i] = (code ^ sign) - sign;
   }
   narrow(wide, codes);
@@ -141,12 +155,14 @@ inline void store_group(Average, std::uint8_t* codes, float scale, const float* 
 
 inline void store_group(Square, std::uint8_t* codes, float scale, const float* __restrict x, std::uint32_t start) {
   const float inverse = scale > 0 ? kTop<Square> / scale : 0.0f;
+  const std::uint32_t limit = bits_of(scale);
   alignas(64) std::int32_t wide[kGroup];
 #pragma GCC ivdep
 #pragma GCC unroll 1
   for (std::ptrdiff_t i = 0; i < kGroup; ++i) {
     const std::uint32_t random = (kSteps.of[i] + start) >> (32 - kShift);
-    const auto code = static_cast<std::int32_t>(encode<Square>(x[i] * inverse, random));
+    const auto code =
+        static_cast<std::int32_t>(encode<Square>(float_of(lesser(bits_of(x[i]), limit)) * inverse, random));
     const std::int32_t least = bits_of(x[i]) == 0 ? 0 : 1;
     wide[i] = code > least ? code : least;
   }

@@ -66,8 +66,8 @@ __attribute__((noinline)) void scale_and_bound(T* grad, std::ptrdiff_t size, T s
 #pragma omp simd
   for (std::ptrdiff_t i = 0; i < size; ++i) {
     T x = grad[i] * scale;
-    x = x < most ? x : most;
-    grad[i] = x > -most ? x : -most;
+    x = x > most ? most : x;  // NaN stays
+    grad[i] = x < -most ? -most : x;
   }
 }
 
@@ -117,8 +117,7 @@ void in_blocks(const StepArgs& args, bool writes_param, bool writes_states, std:
     if (param_converts && writes_param) store_param(args, begin, param, size);
     for (int s = 0; s < states; ++s) {
       prefetch_next();
-      const std::uint32_t key = args.key + 0x9e3779b9u * static_cast<std::uint32_t>(s + 1);
-      if (state_converts[s] && writes_states) store_state(args.state[s], begin, state[s], size, key);
+      if (state_converts[s] && writes_states) store_state(args.state[s], begin, state[s], size, state_key(args.key, s));
     }
   }
 }

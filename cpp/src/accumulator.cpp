@@ -2,6 +2,7 @@
 
 #include "checks.hpp"
 #include "chunks.hpp"
+#include "greatest_norms.hpp"
 #include "isa.hpp"
 #include "petrain/optim.hpp"
 #include "random.hpp"
@@ -60,7 +61,14 @@ bool GradAccumulator::add(std::span<const ConstTensorView> grads, double weight)
   const auto& kernels = active_kernels();
   const auto count = static_cast<std::int64_t>(chunks.size());
   std::vector<double> squares(chunks.size());
-  bool finite = true;
+  bool fit = true;
+  const auto judge = [&] {
+    GreatestNorms greatest;
+    for (std::size_t i = 0; i < chunks.size(); ++i) {
+      greatest.take(std::sqrt(squares[i]), grads[chunks[i].array].dtype == DType::f64);
+    }
+    fit = greatest.fit(weight) && std::isfinite(tree_sum(squares));
+  };
   parallel(threads_for(elements / kElementsPerThread), [&](const Team& team) {
     const ChunkRange mine = team.share(count);
     for (std::int64_t i = mine.begin; i < mine.end; ++i) {
@@ -69,9 +77,9 @@ bool GradAccumulator::add(std::span<const ConstTensorView> grads, double weight)
                                                   chunk.begin, chunk.size);
     }
     team.barrier();
-    if (team.rank == 0) finite = std::isfinite(tree_sum(squares));
+    if (team.rank == 0) judge();
     team.barrier();
-    if (!finite) return;
+    if (!fit) return;
     for (std::int64_t i = mine.begin; i < mine.end; ++i) {
       const Chunk& chunk = chunks[i];
       const ConstTensorView& grad = grads[chunk.array];
@@ -81,7 +89,7 @@ bool GradAccumulator::add(std::span<const ConstTensorView> grads, double weight)
                                  static_cast<std::uint32_t>(key)});
     }
   });
-  if (!finite) return false;
+  if (!fit) return false;
   ++count_;
   weight_ += weight;
   return true;

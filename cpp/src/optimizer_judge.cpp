@@ -4,44 +4,29 @@
 #include <limits>
 
 #include "chunks.hpp"
+#include "greatest_norms.hpp"
 #include "optimizer_work.hpp"
 #include "rule_list.hpp"
 
 namespace petrain {
-
-namespace {
-
-constexpr double kMostFloat = std::numeric_limits<float>::max();
-
-// Whether a gradient that is finite may not be so in the float32 that its rule computes in: one in float64, or one
-// that is multiplied with more than 1. In doubt (the norm of a chunk is out of range, not its greatest entry) it is.
-// wide and narrow are the greatest norms of chunks in float64 and in fewer bits, negative where there is none.
-bool overflows(double factor, double wide, double narrow) {
-  if (std::max(wide, narrow) < 0) return false;
-  factor = std::max(factor, 1.0);
-  return factor > kMostFloat || wide * factor > kMostFloat || (factor > 1 && narrow * factor > kMostFloat);
-}
-
-}  // namespace
 
 // Where the gradients are so large that the factor itself is a denormal, it must not be taken for zero.
 bool Optimizer::Work::flushes() const { return std::abs(scale * clip) >= std::numeric_limits<float>::min(); }
 
 void Optimizer::judge(Work& work, const std::vector<Chunk>& chunks, const StepOptions& options) const {
   if (work.matrices) take_matrix_norms(work, chunks);
-  double wide = -1, narrow = -1;
+  GreatestNorms greatest;
   for (std::size_t i = 0; i < chunks.size(); ++i) {
     const Work::PerParam& own = work.params[chunks[i].param];
     if (!own.present || own.precision == 1 || own.matrix) continue;
-    double& norm = own.args.grad_storage == kernels::Storage::f64 ? wide : narrow;
-    norm = std::max(norm, std::sqrt(work.squares[i]));
+    greatest.take(std::sqrt(work.squares[i]), own.args.grad_storage == kernels::Storage::f64);
   }
   work.info.grad_norm = std::sqrt(tree_sum(work.squares)) * work.scale;
   if (work.info.grad_norm > options.max_norm) {
     work.clip = std::min(options.max_norm / (work.info.grad_norm + 1e-6), 1.0);
   }
   const double factor = work.scale * work.clip;
-  work.info.skipped = !std::isfinite(work.info.grad_norm) || overflows(factor, wide, narrow);
+  work.info.skipped = !std::isfinite(work.info.grad_norm) || !greatest.fit(factor);
   for (const Work::PerParam& own : work.params) {
     if (own.matrix && own.norm * factor > kMostNorm) work.info.skipped = true;
   }

@@ -1,5 +1,7 @@
 // What is checked and computed before a step reads the gradients.
+#include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "checks.hpp"
 #include "optimizer_work.hpp"
@@ -26,6 +28,20 @@ void check_options(const StepOptions& options) {
   }
 }
 
+// Whether two gradients share memory.
+bool overlap(std::span<const ConstTensorView> grads) {
+  std::vector<std::pair<const std::byte*, const std::byte*>> ranges;
+  ranges.reserve(grads.size());
+  for (const ConstTensorView& grad : grads) {
+    if (grad.size() == 0 || grad.data == nullptr) continue;
+    const auto* begin = grad.as<std::byte>();
+    ranges.emplace_back(begin, begin + static_cast<std::size_t>(grad.size()) * dtype_size(grad.dtype));
+  }
+  std::sort(ranges.begin(), ranges.end());
+  const auto meet = [](const auto& a, const auto& b) { return b.first < a.second; };
+  return std::adjacent_find(ranges.begin(), ranges.end(), meet) != ranges.end();
+}
+
 }  // namespace
 
 bool is_by_rows(const StepOptions& options, std::size_t param) {
@@ -46,13 +62,13 @@ Optimizer::Work Optimizer::prepare(std::span<const ConstTensorView> grads, doubl
     const Param& param = params_[i];
     const ConstTensorView& grad = grads[i];
     Work::PerParam& own = work.params[i];
-    if (grad.data == nullptr && param.view.size() > 0) {
+    const bool by_rows = is_by_rows(options, i);
+    if (grad.data == nullptr && param.view.size() > 0 && !by_rows) {
       if (!options.allow_missing)
         throw std::invalid_argument("gradient " + std::to_string(i) + ": the parameter has no gradient");
       own.present = false;
       continue;
     }
-    const bool by_rows = is_by_rows(options, i);
     if (by_rows) {
       check_rows(param.view, grad, options.rows[i], "gradient " + std::to_string(i));
     } else if (!is_float(grad.dtype) || grad.shape != param.view.shape) {
@@ -100,6 +116,7 @@ Optimizer::Work Optimizer::prepare(std::span<const ConstTensorView> grads, doubl
     }
     if (by_rows) add_rows(work, i, grad, options.rows[i]);
   }
+  work.zeroes_last = options.zero_grads && overlap(grads);
   if (options.rows.empty()) return work;
   for (const Chunk& chunk : chunks_) {
     if (!is_by_rows(options, chunk.param)) work.by_rows.push_back(chunk);

@@ -12,14 +12,33 @@ namespace petrain {
 
 namespace {
 
-// Sorted, each once, with where each row's gradient begins in `values`: those of rows that come twice are added up in
-// float32 there, in the order in which they came.
+// Sorted, each once, with where each row's gradient begins in `values`: those of rows that come twice are added up
+// there, in the type that the rule computes in and in the order in which they came.
 struct SortedRows {
   std::vector<std::int64_t> rows, begins;
   Tensor added_up;  // empty where no row comes twice: the gradients are taken as they are
 };
 
-SortedRows sort_rows(const ConstTensorView& grad, Rows rows, std::int64_t width) {
+// to[i] += from[i], from any type; `first`: to[i] = from[i].
+void add_row(const ConstTensorView& grad, std::int64_t begin, std::int64_t width, bool first, Tensor& sum,
+             std::int64_t to) {
+  const std::byte* from = grad.as<std::byte>() + begin * static_cast<std::int64_t>(dtype_size(grad.dtype));
+  if (sum.dtype() == DType::f32) {
+    active_kernels().optim->accumulate({sum.as<float>() + to, from, storage_of(grad.dtype), 0, width, 1.0f, first});
+    return;
+  }
+  Tensor narrow(DType::f32, {grad.dtype == DType::f64 ? 0 : width});
+  if (grad.dtype != DType::f64) {
+    active_kernels().optim->accumulate({narrow.as<float>(), from, storage_of(grad.dtype), 0, width, 1.0f, true});
+  }
+  auto* target = sum.as<double>() + to;
+  for (std::int64_t i = 0; i < width; ++i) {
+    const double x = grad.dtype == DType::f64 ? reinterpret_cast<const double*>(from)[i] : narrow.as<float>()[i];
+    target[i] = first ? x : target[i] + x;
+  }
+}
+
+SortedRows sort_rows(const ConstTensorView& grad, Rows rows, std::int64_t width, DType computed) {
   std::vector<std::int64_t> order(rows.size());
   std::iota(order.begin(), order.end(), 0);
   std::stable_sort(order.begin(), order.end(), [&](std::int64_t a, std::int64_t b) { return rows[a] < rows[b]; });
@@ -30,15 +49,13 @@ SortedRows sort_rows(const ConstTensorView& grad, Rows rows, std::int64_t width)
     sorted.begins.push_back(k * width);
   }
   if (sorted.rows.size() == rows.size()) return sorted;
-  sorted.added_up = Tensor(DType::f32, {static_cast<std::int64_t>(sorted.rows.size()), width});
+  sorted.added_up = Tensor(computed, {static_cast<std::int64_t>(sorted.rows.size()), width});
   std::int64_t target = -1;
   for (std::size_t i = 0; i < order.size(); ++i) {
     const bool first = i == 0 || rows[order[i]] != rows[order[i - 1]];
     target += first;
     sorted.begins[target] = target * width;
-    const std::byte* from = grad.as<std::byte>() + order[i] * width * static_cast<std::int64_t>(dtype_size(grad.dtype));
-    active_kernels().optim->accumulate(
-        {sorted.added_up.as<float>() + target * width, from, storage_of(grad.dtype), 0, width, 1.0f, first});
+    add_row(grad, order[i] * width, width, first, sorted.added_up, target * width);
   }
   return sorted;
 }
@@ -78,10 +95,11 @@ void Optimizer::add_rows(Work& work, std::size_t index, const ConstTensorView& g
                                   std::to_string(kCodesPerScale) + " elements, got " + std::to_string(width));
     }
   }
-  SortedRows sorted = sort_rows(grad, rows, width);
+  const DType computed = param.view.dtype == DType::f64 ? DType::f64 : DType::f32;
+  SortedRows sorted = sort_rows(grad, rows, width, computed);
   if (!sorted.added_up.empty()) {
-    work.params[index].args.grad = sorted.added_up.as<float>();
-    work.params[index].args.grad_storage = kernels::Storage::f32;
+    work.params[index].args.grad = sorted.added_up.as<std::byte>();
+    work.params[index].args.grad_storage = storage_of(computed);
     work.added_up.push_back(std::move(sorted.added_up));  // its memory stays where it is
   }
   for (std::size_t k = 0; k < sorted.rows.size() && width > 0; ++k) {

@@ -50,6 +50,7 @@ StepInfo Optimizer::step_scaled(std::span<const ConstTensorView> grads, double s
   work.squares.resize(chunks.size());
   if (work.layerwise) work.sums.resize(chunks.size());
 
+  const bool zeroes_chunks = options.zero_grads && !work.zeroes_last;
   const auto args_of = [&](const Chunk& chunk) {
     kernels::StepArgs args = work.params[chunk.param].args;
     args.begin = chunk.begin;
@@ -85,16 +86,17 @@ StepInfo Optimizer::step_scaled(std::span<const ConstTensorView> grads, double s
       const Work::PerParam& own = work.params[chunk.param];
       if (!own.present || (own.matrix && !work.info.skipped)) continue;
       if (!work.info.skipped) kernels.optim->step[own.rule][own.precision](args_of(chunk));
-      if (options.zero_grads && !is_by_rows(options, chunk.param)) {
+      if (zeroes_chunks && !is_by_rows(options, chunk.param)) {
         zero(grads[chunk.param], chunk.begin, chunk.size);
       }
     }
   });
+  if (work.matrices && !work.info.skipped) step_matrices(work, zeroes_chunks);
   for (std::size_t i = 0; options.zero_grads && i < grads.size(); ++i) {
-    if (is_by_rows(options, i)) zero(grads[i], 0, grads[i].size());
+    const bool present = grads[i].data != nullptr;
+    if (present && (work.zeroes_last || is_by_rows(options, i))) zero(grads[i], 0, grads[i].size());
   }
   if (work.info.skipped) return work.info;
-  if (work.matrices) step_matrices(work, options.zero_grads);
   for (std::size_t i = 0; i < params_.size(); ++i) {
     if (!work.params[i].present) continue;
     ++params_[i].steps;

@@ -25,6 +25,7 @@ struct Optimizer::Work {
   std::vector<PerParam> params;
   std::vector<CoefficientBytes> coefficients;
   bool layerwise = false, matrices = false;
+  bool zeroes_last = false;      // where gradients share memory, none is zeroed before all are read
   double scale = 1;              // of the gradients
   std::vector<Tensor> added_up;  // gradients by rows in which a row came twice
   std::vector<Chunk> by_rows;    // in the place of the optimizer's own chunks, where a gradient is given by rows

@@ -55,11 +55,12 @@ class GradAccumulator:
         The gradients may be of any float dtype, float32, float64, float16 or bfloat16.
 
         Raises:
-            ValueError: a shape or dtype differs, a gradient is NaN or infinite, or the weight is not in
+            ValueError: a shape or dtype differs, a gradient or its product with the weight is NaN, infinite or more
+                than float32 holds, or the weight is not in
                 [1e-30, 1e30]. Nothing was added then.
         """
         if not self._core.add(in_order(grads, self._names, "grads"), weight):
-            raise ValueError("a gradient is NaN or infinite; the micro-batch was not added")
+            raise ValueError("a gradient is NaN, infinite or more than float32 holds; the micro-batch was not added")
 
     def reset(self) -> None:
         """Forget what was added."""

@@ -88,7 +88,8 @@ class GradAccumulator {
   // takes 3.25 bytes for each element, i8 2.0625.
   explicit GradAccumulator(std::vector<Shape> shapes, DType dtype = DType::f32);
 
-  // Adds weight * gradients, of any float type. Returns false, and changes nothing, where one is NaN or infinite.
+  // Adds weight * gradients, of any float type. Returns false, and changes nothing, where one is NaN or
+  // infinite, or may be so in float32.
   bool add(std::span<const ConstTensorView> grads, double weight = 1.0);
   void reset();
 

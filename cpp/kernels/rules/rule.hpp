@@ -32,7 +32,7 @@ struct Hyper {  // NOLINT(clang-analyzer-optin.performance.Padding): in the orde
 // How a state may be stored in fewer bits than the parameter is computed in.
 enum class StateKind : std::uint8_t {
   average,  // of gradients: signed
-  square,   // of squares of gradients: not negative, stored through its root
+  square,   // of squares of gradients: not negative
   exact,    // never stored in fewer bits: a copy of the parameter, or what grows without bound
 };
 
@@ -97,7 +97,7 @@ inline double logarithm(double x) {
   return exponent * std::numbers::ln2 + 2 * sum;
 }
 
-// base^exponent for base ≥ 0 and exponent ≥ 0.
+// base^exponent for base > 0, and 0 for base 0 where the exponent is not 0.
 inline double real_power(double base, double exponent) {
   if (exponent == 0) return 1;
   return base > 0 ? exponential(exponent * logarithm(base)) : 0;

@@ -143,7 +143,7 @@ class Adafactor : public MatrixRule {
       const std::size_t last = step.states.size() - 1;
       active_kernels().matrix->momentum({x, state_args(step, last, kernels::StateKind::average), begin, count, beta,
                                          static_cast<float>((1 - step.hypers[momentum]) * factor), 0, 1,
-                                         step.args.key});
+                                         state_key(step, last)});
       write_parameter(step, begin, count, x, 1, decay);
     });
   }

@@ -53,11 +53,11 @@ class GaLore : public Projected {
   std::vector<kernels::Memory> own_memory() const override { return {{"projector_step", 0}}; }
 
  private:
-  // A gradient of zeros has no directions: the projector waits for one that has.
+  // A gradient that is zero in float32 has no directions: the projector waits for one that has.
   void refresh(const MatrixStep& step, const Projection& by, const Tensor& gradient) const {
     double& last = own_numbers(step)[0];
     const bool due = last == 0 || step.step - last >= own(step.hypers, update_proj_gap);
-    if (!due || step.norm == 0) return;
+    if (!due || sum_of_squares(gradient.as<float>(), gradient.size()) == 0) return;
     SvdOptions options;
     if (std::min(by.m, by.n) > kSmall) {
       options.method = SvdMethod::randomized;

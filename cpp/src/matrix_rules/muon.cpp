@@ -44,7 +44,7 @@ class Muon : public MatrixRule {
     for_chunks(step.flush, update.size(), [&](std::int64_t, std::int64_t begin, std::int64_t size) {
       read_gradient(step, begin, size, x + begin);
       active_kernels().matrix->momentum({x + begin, state_args(step, 0, kernels::StateKind::average), begin, size, mu,
-                                         rest, looks_ahead ? rest : 0, looks_ahead ? mu : 1, step.args.key});
+                                         rest, looks_ahead ? rest : 0, looks_ahead ? mu : 1, state_key(step, 0)});
     });
     update = orthogonalized(step, std::move(update));
     const auto m = static_cast<double>(step.shape[0]), n = static_cast<double>(step.shape[1]);

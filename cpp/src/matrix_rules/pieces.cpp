@@ -50,6 +50,10 @@ void write_parameter(const MatrixStep& step, const Tensor& update, double factor
   });
 }
 
+std::uint32_t state_key(const MatrixStep& step, std::size_t index) {
+  return kernels::state_key(step.args.key, static_cast<int>(index));
+}
+
 kernels::StateArgs state_args(const MatrixStep& step, std::size_t index, kernels::StateKind kind) {
   return {step.states[index].as<std::byte>(), step.scales[index].as<float>(), storage_of(step.states[index].dtype()),
           kind};

@@ -47,6 +47,8 @@ void write_parameter(const MatrixStep& step, std::int64_t begin, std::int64_t si
 void write_parameter(const MatrixStep& step, const Tensor& update, double factor, double decay);
 
 // A state as kernels see it.
+// What a state is rounded by, which must not be what the parameter is rounded by.
+std::uint32_t state_key(const MatrixStep& step, std::size_t index);
 kernels::StateArgs state_args(const MatrixStep& step, std::size_t index, kernels::StateKind kind);
 
 // to = factor · from, or to += factor · from, of float32 arrays.
