@@ -95,7 +95,7 @@ template <class Kind>
 void store_groups(const StateArgs& state, std::ptrdiff_t begin, const float* from, std::ptrdiff_t size,
                   std::uint32_t key) {
   auto* codes = static_cast<std::uint8_t*>(state.data) + begin;
-  alignas(64) std::uint8_t part[kGroup];
+  alignas(64) std::uint8_t part[kGroup] = {};
   for_each_group(begin, size, [&](std::ptrdiff_t first, std::ptrdiff_t, std::ptrdiff_t group) {
     state.scale[group] = scale_of(from + first);
   });

@@ -79,13 +79,12 @@ inline void store_sum(SumCode8& to, const float* x, std::uint32_t start) {
 template <class Group, class T>
 void load_sums(const Group* from, std::ptrdiff_t begin, T* to, std::ptrdiff_t size) {
   alignas(64) float x[kGroup];
-  for (const std::ptrdiff_t end = begin + size; begin < end;) {
-    load_sum(from[begin / kGroup], x);
-    const auto first = static_cast<std::ptrdiff_t>(static_cast<std::size_t>(begin) % kGroup);
-    const std::ptrdiff_t count = end - begin < kGroup - first ? end - begin : kGroup - first;
-    for (std::ptrdiff_t i = 0; i < count; ++i) to[i] = static_cast<T>(x[first + i]);
-    to += count;
-    begin += count;
+  for (std::ptrdiff_t done = 0; done < size;) {
+    const std::size_t at = static_cast<std::size_t>(begin + done), place = at % kGroup;
+    const auto left = static_cast<std::size_t>(size - done), count = left < kGroup - place ? left : kGroup - place;
+    load_sum(from[at / kGroup], x);
+    for (std::size_t i = 0; i < count; ++i) to[static_cast<std::size_t>(done) + i] = static_cast<T>(x[place + i]);
+    done += static_cast<std::ptrdiff_t>(count);
   }
 }
 
