@@ -5,15 +5,15 @@ namespace {
 
 // The register tile: kRows × (kVectors · kWidth) sums.
 #if defined(__AVX512F__)
-constexpr int kWidth = 8, kRows = 8;
+constexpr std::ptrdiff_t kWidth = 8, kRows = 8;
 #elif defined(__AVX2__)
-constexpr int kWidth = 4, kRows = 4;
+constexpr std::ptrdiff_t kWidth = 4, kRows = 4;
 #elif defined(__aarch64__)
-constexpr int kWidth = 2, kRows = 4;
+constexpr std::ptrdiff_t kWidth = 2, kRows = 4;
 #else
-constexpr int kWidth = 2, kRows = 2;
+constexpr std::ptrdiff_t kWidth = 2, kRows = 2;
 #endif
-constexpr int kVectors = kWideColumns / kWidth;
+constexpr std::ptrdiff_t kVectors = kWideColumns / kWidth;
 
 using Vector = double __attribute__((vector_size(kWidth * sizeof(double))));
 // Unaligned access. Not through a vector type of lower alignment: gcc and clang each lose that attribute in places.
@@ -32,19 +32,19 @@ void tile(const WideArgs& args, std::ptrdiff_t first) {
   for (std::ptrdiff_t step = 0; step < args.depth; ++step, a += args.col_stride, b += kWideColumns) {
     Vector row[kVectors];
 #pragma GCC unroll 4
-    for (int v = 0; v < kVectors; ++v) row[v] = load(b + v * kWidth);
+    for (std::ptrdiff_t v = 0; v < kVectors; ++v) row[v] = load(b + v * kWidth);
 #pragma GCC unroll 8
-    for (int i = 0; i < rows; ++i) {
+    for (std::ptrdiff_t i = 0; i < rows; ++i) {
       const double factor = a[i * args.row_stride];
 #pragma GCC unroll 4
-      for (int v = 0; v < kVectors; ++v) sums[i][v] += factor * row[v];
+      for (std::ptrdiff_t v = 0; v < kVectors; ++v) sums[i][v] += factor * row[v];
     }
   }
   double* c = args.c + first * args.c_stride;
 #pragma GCC unroll 8
-  for (int i = 0; i < rows; ++i, c += args.c_stride) {
+  for (std::ptrdiff_t i = 0; i < rows; ++i, c += args.c_stride) {
 #pragma GCC unroll 4
-    for (int v = 0; v < kVectors; ++v) store(c + v * kWidth, load(c + v * kWidth) + sums[i][v]);
+    for (std::ptrdiff_t v = 0; v < kVectors; ++v) store(c + v * kWidth, load(c + v * kWidth) + sums[i][v]);
   }
 }
 
