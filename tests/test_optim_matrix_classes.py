@@ -302,6 +302,7 @@ BAD_STATES = {
     "an unknown choice": spoiled("groups", 0, "proj_type", "up"),
     "a projector of another shape": spoiled("state", 0, "projector", np.zeros((3, 3), np.float32)),
     "a projector step that is not finite": spoiled("memory", 0, "projector_step", np.nan),
+    "a projector step that no float can hold": spoiled("memory", 0, "projector_step", 10**400),
     "another rule": spoiled("groups", 0, "rule", "apollo_adamw"),
     "a gap out of range": spoiled("groups", 0, "update_proj_gap", 0.0),
 }

@@ -47,6 +47,9 @@ REFUSED = [
     (drop("state", 1, "step"), "state of parameter 1: expected 'step', got"),
     (spoil("state", 1, exp_avg=torch.zeros(5)), r"expected exp_avg of shape \(4,\), got \(5,\)"),
     (spoil("state", 1, step=torch.tensor(-1.0)), "expected a step of at least 0, got -1"),
+    (spoil("state", 1, step=10**400), "state of parameter 1: expected a step of at least 0, got inf"),
+    (spoil("param_groups", 0, lr=10**400), "lr must be finite, got an integer of 1329 bits"),
+    (spoil("param_groups", 0, betas=(0.5, 0.6, 0.7)), "betas: expected two numbers, got"),
 ]
 
 
@@ -89,6 +92,17 @@ def test_hooks_of_state_dicts():
 
     opt.load_state_dict(opt.state_dict())
     assert calls == ["before", "after", 0.25]
+
+
+def test_betas_of_ademamix():
+    params, opt = trained("AdEMAMix")
+    given = copy.deepcopy(opt.state_dict())
+    given["param_groups"][0]["betas"] = (0.9, 0.999)
+    with pytest.raises(ValueError, match=r"betas: expected three numbers, got \(0.9, 0.999\)"):
+        opt.load_state_dict(given)
+    opt.param_groups[0]["betas"] = (0.9, 0.999)
+    with pytest.raises(ValueError, match=r"betas: expected three numbers, got \(0.9, 0.999\)"):
+        opt.step()
 
 
 # Schedule-Free AdamW

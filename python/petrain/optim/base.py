@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from petrain import _core
 from petrain._core import StepInfo
-from petrain._params import Array, Arrays, flatten, in_order, is_group_list, rule_info, split
+from petrain._params import BETAS, Array, Arrays, flatten, in_order, is_group_list, rule_info, split
 from petrain._state import check_state
 from petrain.accumulate import GradAccumulator
 
@@ -32,7 +32,7 @@ class ParamGroup(MutableMapping[str, Any]):
         self.initial_lr: float | None = None  # lr before a schedule changed it
         names = list(rule_info(rule)["hypers"])
         self._choices = rule_info(rule)["choices"]
-        self._betas = [name for name in names if name in ("beta1", "beta2", "beta3")]
+        self._betas = [name for name in names if name in BETAS]
         self._names = [name for name in names if name not in self._betas] + (["betas"] if self._betas else [])
 
     def __getitem__(self, name: str) -> Any:

@@ -126,7 +126,10 @@ class Attachment:
                 if name == "step" and not counts:
                     continue
                 raise ValueError(f"state of {member.what}: expected {name!r}, got {sorted(map(str, old))}")
-            value = float(old[name])
+            try:
+                value = float(old[name])
+            except OverflowError:  # an integer that no float can hold
+                value = float("inf")
             if name == "step":
                 if not 0 <= value < 2**62:
                     raise ValueError(f"state of {member.what}: expected a step of at least 0, got {value}")
