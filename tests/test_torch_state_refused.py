@@ -95,7 +95,7 @@ def test_hooks_of_state_dicts():
 
 
 def test_betas_of_ademamix():
-    params, opt = trained("AdEMAMix")
+    _, opt = trained("AdEMAMix")
     given = copy.deepcopy(opt.state_dict())
     given["param_groups"][0]["betas"] = (0.9, 0.999)
     with pytest.raises(ValueError, match=r"betas: expected three numbers, got \(0.9, 0.999\)"):
