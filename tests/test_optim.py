@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from optim_cases import CASES, RULES, defaults, every_case, floats
 from petrain import _core, optim
+from petrain._params import in_order
 from reference import optim as reference
 
 MATRIX_CLASSES = {optim.Adafactor, optim.Muon, optim.GaLore, optim.APOLLO}  # tests/test_optim_matrix.py
@@ -227,6 +228,8 @@ BAD_HYPERS = [
     ({"betas": 0.9}, ValueError, "betas: expected two numbers, got 0.9"),
     ({"betas": (0.9,)}, ValueError, "betas: expected two numbers, got (0.9,)"),
     ({"betas": (0.9, "x")}, TypeError, "betas: expected two numbers, got (0.9, 'x')"),
+    ({"lr": 10**400}, ValueError, "lr must be finite, got an integer of 1329 bits"),
+    ({"betas": (0.9, 10**400)}, ValueError, "beta2 must be finite, got an integer of 1329 bits"),
     ({"eps": 0}, ValueError, "eps must be greater than 0, got 0"),
     ({"eps": 1e-50}, ValueError, "eps must be at least 2^-126 (float32 takes less for 0), got 1e-50"),
     ({"weight_decay": -0.1}, ValueError, "weight_decay must be at least 0, got -0.1"),
@@ -248,6 +251,25 @@ def test_bad_hyperparameters(hypers, error, message):
     with pytest.raises(error, match=re.escape(message)):
         opt.param_groups[0][name] = value
     assert dict(opt.param_groups[0]) == before
+
+
+def test_as_many_betas_as_the_rule_has():
+    p = [np.ones(1, np.float32)]
+    opt = optim.AdEMAMix(p)
+    saved = opt.state_dict()
+    saved["groups"][0]["betas"] = (0.5, 0.6)
+    expected = r"betas: expected three numbers, got \(0\.5, 0\.6\)"
+    for refused in (
+        lambda: optim.AdEMAMix(p, betas=(0.5, 0.6)),
+        lambda: optim.AdamW([{"params": p, "rule": "ademamix", "betas": (0.5, 0.6)}]),
+        lambda: opt.param_groups[0].update(betas=(0.5, 0.6)),
+        lambda: opt.load_state_dict(saved),
+    ):
+        with pytest.raises(ValueError, match=expected):
+            refused()
+    assert opt.param_groups[0]["betas"] == (0.9, 0.999, 0.9999)
+    with pytest.raises(ValueError, match=r"betas: expected two numbers, got \(0\.5, 0\.6, 0\.7\)"):
+        optim.AdamW(p, betas=(0.5, 0.6, 0.7))
 
 
 @pytest.mark.parametrize("hypers", [{"momentum": 0}, {"momentum": 0.9, "dampening": 0.1}])
@@ -279,6 +301,21 @@ def test_param_groups(rng):
         opt.param_groups[1]["beta1"]
     with pytest.raises(TypeError, match="cannot be removed"):
         del opt.param_groups[1]["lr"]
+
+
+def test_names_are_looked_up_once():
+    """Not once for each gradient: 10,000 of them took seconds."""
+
+    class Names(list):
+        reads = 0
+
+        def __iter__(self):
+            self.reads += 1
+            return super().__iter__()
+
+    names = Names("abcdefgh")
+    assert in_order({name: name.upper() for name in reversed(names)}, names, "grads") == list("ABCDEFGH")
+    assert names.reads < len(names)
 
 
 def test_a_schedule_takes_effect_at_the_next_step():
@@ -427,6 +464,10 @@ BAD_STATES = {
     "an unknown hyperparameter": change("groups", 1, "momentum", 0.5),
     "a missing hyperparameter": change("groups", 1, "lr", ...),
     "betas of which one is bad": change("groups", 1, "betas", (0.5, 2.0)),
+    "betas of another rule": change("groups", 1, "betas", (0.5, 0.6, 0.7)),
+    "a step that no float can hold": change("steps", 1, 10**400),
+    "a hyperparameter that no float can hold": change("groups", 1, "lr", 10**400),
+    "a beta that no float can hold": change("groups", 1, "betas", (0.5, 10**400)),
 }
 
 

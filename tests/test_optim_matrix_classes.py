@@ -302,6 +302,7 @@ BAD_STATES = {
     "an unknown choice": spoiled("groups", 0, "proj_type", "up"),
     "a projector of another shape": spoiled("state", 0, "projector", np.zeros((3, 3), np.float32)),
     "a projector step that is not finite": spoiled("memory", 0, "projector_step", np.nan),
+    "a projector step that no float can hold": spoiled("memory", 0, "projector_step", 10**400),
     "another rule": spoiled("groups", 0, "rule", "apollo_adamw"),
     "a gap out of range": spoiled("groups", 0, "update_proj_gap", 0.0),
 }
@@ -375,3 +376,14 @@ def test_training_reaches_what_adamw_reaches():
     losses = {name: final_loss(make) for name, make in runs.items()}
     assert adamw < 0.06
     assert all(loss < adamw + 0.05 for loss in losses.values()), (adamw, losses)
+
+
+def test_nan_in_a_matrix_skips_the_whole_step_unchecked_too():
+    w, b = np.ones((4, 4), np.float32), np.ones(4, np.float32)
+    opt = optim.Muon([{"params": [w]}, {"params": [b], "rule": "sgd"}], lr=0.1)
+    nan, one = np.full((4, 4), np.nan, np.float32), np.ones(4, np.float32)
+    assert opt.step([nan, one], check_finite=False).skipped
+    assert (w == 1).all()
+    assert (b == 1).all()
+    assert not opt.step([np.ones((4, 4), np.float32), one * np.nan], check_finite=False).skipped
+    assert np.isnan(b).all()

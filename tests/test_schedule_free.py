@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from optim_cases import DTYPES
 from petrain import optim
+from petrain._bfloat16 import to_bfloat16
 
 HYPERS = {"lr": 0.05, "betas": (0.8, 0.95), "eps": 1e-6, "weight_decay": 0.1, "warmup_steps": 4, "r": 1.0}
 KINDS = [(dtype, "nearest") for dtype in DTYPES] + [
@@ -72,22 +73,79 @@ def test_the_average_of_what_is_kept_beside_the_parameter(rng, rounding):
     np.testing.assert_array_equal(half[0], (kept + np.float32(1 - 1 / 0.8) * (state["z"] - kept)).astype(half[0].dtype))
 
 
-def test_what_belongs_to_the_other_point_is_refused(rng):
+def test_what_belongs_to_the_other_point_is_refused(rng, tmp_path):
     params, opt = train("float32", "nearest", 2, rng)
+    saved = tmp_path / "y.safetensors"
+    optim.save_checkpoint(saved, opt, params)
+    opt.step([np.ones_like(p) for p in params])
     state = opt.state_dict()
     opt.eval()
     before = [p.copy() for p in params]
+    unwritten = tmp_path / "average.safetensors"
     for refused in (
         lambda: opt.step([np.ones_like(p) for p in params]),
         opt.state_dict,
         lambda: opt.load_state_dict(state),
+        lambda: optim.save_checkpoint(unwritten, opt, params),
+        lambda: optim.load_checkpoint(saved, opt, params),
     ):
         with pytest.raises(RuntimeError, match=r"the parameters hold the average: call train\(\) before"):
             refused()
     np.testing.assert_equal(params, before)
+    assert not unwritten.exists()
     opt.train()
     opt.load_state_dict(state)
     assert not opt.step([np.ones_like(p) for p in params]).skipped
+
+
+@pytest.mark.parametrize("rule", ["adamw", "sgd"])
+def test_a_group_of_another_rule_stays_as_it_is(rule):
+    p, q = np.ones(3, np.float32), np.ones(3, np.float32)
+    opt = optim.ScheduleFreeAdamW([{"params": [p]}, {"params": [q], "rule": rule}], lr=0.1)
+    for _ in range(3):
+        opt.step([p * 0.5, q * 0.5])
+    y, before = p.copy(), q.copy()
+    opt.eval()
+    assert (p != y).all()
+    assert (q == before).all()
+    opt.train()
+    assert (p == y).all()
+    assert (q == before).all()
+
+
+def without_ml_dtypes(core):
+    """The core as it is where NumPy has no bfloat16: its arrays show the bits."""
+
+    class Bits:
+        def __getattr__(self, name):
+            return getattr(core, name)
+
+        def param(self, i):
+            return core.param(i).view(np.uint16)
+
+        def state(self, i):
+            return {k: a.view(np.uint16) if a.dtype.itemsize == 2 else a for k, a in core.state(i).items()}
+
+    return Bits()
+
+
+@pytest.mark.parametrize("rounding", ["nearest", "kahan", "master"])
+def test_bfloat16_without_ml_dtypes(rounding):
+    params, opt = train("bfloat16", rounding, 5, np.random.default_rng(0))
+    others, other = train("bfloat16", rounding, 5, np.random.default_rng(0))
+    other._core = without_ml_dtypes(other._core)
+    opt.eval()
+    other.eval()
+    np.testing.assert_equal(others, params)
+    opt.train()
+    other.train()
+    np.testing.assert_equal(others, params)
+
+
+def test_nan_stays_nan_in_bfloat16():
+    values = np.array([0x7FFFFFFF, 0xFFFFFFFF, 0x7F800001, 0x7F800000, 0x3F808000], np.uint32).view(np.float32)
+    bits = to_bfloat16(values, np.dtype(np.uint16))
+    assert [hex(b) for b in bits] == ["0x7fff", "0xffff", "0x7fc0", "0x7f80", "0x3f80"]
 
 
 def test_before_the_first_step_and_after_a_group_has_been_added():

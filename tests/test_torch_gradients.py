@@ -132,3 +132,40 @@ def test_a_sparse_gradient_of_a_permuted_parameter_is_refused():
     with pytest.raises(RuntimeError, match=r"parameter 0: expected a contiguous parameter for a sparse .* \(1, 9\)"):
         opt.step()
     assert torch.equal(p, torch.ones(9, 4))
+
+
+def test_dense_gradients_that_are_zeroed_beside_a_sparse_one_say_so():
+    """To autograd, which must find out that a tensor it saved was written to."""
+    sparse, dense = torch.nn.Parameter(torch.ones(9, 4)), torch.nn.Parameter(torch.ones(3))
+    opt = petrain.torch.SGD([sparse, dense])
+    sparse.grad = torch.sparse_coo_tensor(torch.tensor([[1]]), torch.ones(1, 4), (9, 4), check_invariants=True)
+    dense.grad = torch.ones(3)
+    saved = (torch.ones(3, requires_grad=True) * dense.grad).sum()
+    opt.step(zero_grads=True)
+    assert not dense.grad.any()
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        saved.backward()
+
+
+def test_messages_have_the_numbers_of_all_parameters():
+    """Not of those alone that have a gradient, which are all that the core has."""
+    params = [torch.nn.Parameter(torch.ones(9, 4)) for _ in range(4)]
+    opt = petrain.torch.LAMB([{"params": params[:2]}, {"params": params[2:]}])
+    sparse = torch.sparse_coo_tensor(torch.tensor([[1]]), torch.ones(1, 4), (9, 4), check_invariants=True)
+    params[2].grad = sparse
+    with pytest.raises(ValueError, match=r"^gradient 2: a rule .* needs the whole gradient"):
+        opt.step()
+    params[2].grad = None
+    params[3].grad = params[3].detach()
+    with pytest.raises(ValueError, match=r"^gradient 3 shares memory with parameter 3$"):
+        opt.step()
+    params[3].grad = torch.ones(9, 4)
+    opt.step()
+    opt.state[params[3]]["step"].fill_(-1.0)
+    with pytest.raises(ValueError, match=r"^state of parameter 3: expected a step of at least 0, got -1"):
+        opt.step()
+    params[1].grad = torch.ones(9, 4)
+    params[3].data = params[1].data
+    opt.state.clear()
+    with pytest.raises(ValueError, match=r"^parameters 1 and 3 share memory: each parameter may be given once$"):
+        opt.step()

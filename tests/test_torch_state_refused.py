@@ -3,6 +3,7 @@
 import copy
 
 import pytest
+from petrain import optim
 
 torch = pytest.importorskip("torch", reason="needs torch")
 import petrain.torch  # noqa: E402
@@ -46,6 +47,9 @@ REFUSED = [
     (drop("state", 1, "step"), "state of parameter 1: expected 'step', got"),
     (spoil("state", 1, exp_avg=torch.zeros(5)), r"expected exp_avg of shape \(4,\), got \(5,\)"),
     (spoil("state", 1, step=torch.tensor(-1.0)), "expected a step of at least 0, got -1"),
+    (spoil("state", 1, step=10**400), "state of parameter 1: expected a step of at least 0, got inf"),
+    (spoil("param_groups", 0, lr=10**400), "lr must be finite, got an integer of 1329 bits"),
+    (spoil("param_groups", 0, betas=(0.5, 0.6, 0.7)), "betas: expected two numbers, got"),
 ]
 
 
@@ -90,6 +94,17 @@ def test_hooks_of_state_dicts():
     assert calls == ["before", "after", 0.25]
 
 
+def test_betas_of_ademamix():
+    _, opt = trained("AdEMAMix")
+    given = copy.deepcopy(opt.state_dict())
+    given["param_groups"][0]["betas"] = (0.9, 0.999)
+    with pytest.raises(ValueError, match=r"betas: expected three numbers, got \(0.9, 0.999\)"):
+        opt.load_state_dict(given)
+    opt.param_groups[0]["betas"] = (0.9, 0.999)
+    with pytest.raises(ValueError, match=r"betas: expected three numbers, got \(0.9, 0.999\)"):
+        opt.step()
+
+
 # Schedule-Free AdamW
 
 
@@ -97,15 +112,53 @@ def test_the_average_and_back():
     params, opt = trained("ScheduleFreeAdamW", lr=0.1)
     y = [p.detach().clone() for p in params]
     z = [opt.state[p]["z"].clone() for p in params]
+    saved = copy.deepcopy(opt.state_dict())
     opt.eval()
     opt.eval()
     assert_same(params, [a + (1 - 1 / 0.9) * (b - a) for a, b in zip(y, z, strict=True)])
-    for refused in (opt.step, opt.state_dict, lambda: copy.deepcopy(opt)):
+    average = [p.detach().clone() for p in params]
+    for refused in (opt.step, opt.state_dict, lambda: copy.deepcopy(opt), lambda: opt.load_state_dict(saved)):
         with pytest.raises(RuntimeError, match=r"the parameters hold the average: call train\(\) first"):
             refused()
+    assert_equal(params, average)
     opt.train()
     opt.train()
     assert_equal(params, y)
     set_grads(params, 5)
     opt.step()
     assert not torch.equal(params[0], y[0])
+
+
+@pytest.mark.parametrize("rule", ["adamw", "sgd"])
+def test_the_average_and_a_group_of_another_rule(rule):
+    params = [parameter(3, 4), parameter(4, seed=1)]
+    groups = [{"params": params[:1]}, {"params": params[1:], "rule": rule}]
+    opt = petrain.torch.ScheduleFreeAdamW(groups, lr=0.1)
+    for step in range(3):
+        set_grads(params, step)
+        opt.step()
+    y = [p.detach().clone() for p in params]
+    opt.eval()
+    assert not torch.equal(params[0], y[0])
+    assert torch.equal(params[1], y[1])
+    opt.train()
+    assert_equal(params, y)
+
+
+@pytest.mark.parametrize("rounding", ["nearest", "kahan", "master"])
+def test_the_average_is_that_of_petrain_optim(rounding):
+    generator = torch.Generator().manual_seed(0)
+    p = torch.nn.Parameter(torch.randn(1000, generator=generator).bfloat16())
+    q = p.detach().clone()
+    opt = petrain.torch.ScheduleFreeAdamW([p], lr=0.01, rounding=rounding)
+    native = optim.ScheduleFreeAdamW([q], lr=0.01, rounding=rounding)
+    for _ in range(20):
+        p.grad = torch.randn(1000, generator=generator).bfloat16()
+        opt.step()
+        native.step([p.grad])
+    opt.eval()
+    native.eval()
+    assert torch.equal(p, q)
+    opt.train()
+    native.train()
+    assert torch.equal(p, q)

@@ -266,7 +266,8 @@ py::object TensorSteps::step(const py::list& param_lists, const py::dict& state,
   for (std::size_t i = 0; i < members_.size(); ++i) {
     if (gradients.tensors[i].is_none()) continue;
     if (!info.skipped) written.append(py::handle(members_[i].param));
-    if (options.zero_grads && gradients.rows.empty()) written.append(gradients.tensors[i]);
+    const bool by_rows = !gradients.rows.empty() && gradients.rows[i].data() != nullptr;
+    if (options.zero_grads && !by_rows) written.append(gradients.tensors[i]);
   }
   touch_(written);
   return py::cast(info);

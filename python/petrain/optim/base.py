@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from petrain import _core
 from petrain._core import StepInfo
-from petrain._params import Array, Arrays, flatten, in_order, is_group_list, rule_info, split
+from petrain._params import BETAS, Array, Arrays, flatten, in_order, is_group_list, rule_info, split
 from petrain._state import check_state
 from petrain.accumulate import GradAccumulator
 
@@ -32,7 +32,7 @@ class ParamGroup(MutableMapping[str, Any]):
         self.initial_lr: float | None = None  # lr before a schedule changed it
         names = list(rule_info(rule)["hypers"])
         self._choices = rule_info(rule)["choices"]
-        self._betas = [name for name in names if name in ("beta1", "beta2", "beta3")]
+        self._betas = [name for name in names if name in BETAS]
         self._names = [name for name in names if name not in self._betas] + (["betas"] if self._betas else [])
 
     def __getitem__(self, name: str) -> Any:
@@ -85,7 +85,8 @@ class Optimizer:
             1.0625 bytes for each number. What must not lose bits is kept in full all the same.
         rounding: of 16-bit parameters: "nearest", "stochastic" (right on average; reproducible from ``seed``, for any
             number of threads), "kahan" (what was cut is kept in 16 bits beside the parameter) or "master" (a float32
-            copy is kept).
+            copy is kept, and each step writes the parameter from it: what else is written to the parameter between
+            two steps is lost, unless it is written to ``state_dict()["state"][i]["master"]`` too and loaded).
         seed: of the random numbers of stochastic rounding.
     """
 
@@ -163,8 +164,10 @@ class Optimizer:
                 does.
             max_value: then clip every entry to ± this, as torch.nn.utils.clip_grad_value_ does.
             zero_grads: set the gradients to zero afterwards. Without it they are not written to.
-            check_finite: false to read the gradients once instead of twice, as where they have been checked before. Then
-                ``grad_norm`` is NaN, there is no ``max_norm``, and NaN in a gradient goes into the parameters.
+            check_finite: false to read the gradients once instead of twice, as where they have been checked before.
+                Then ``grad_norm`` is NaN, there is no ``max_norm``, and NaN in a gradient goes into the parameters. But
+                the gradients of matrix rules (Adafactor, Muon, GaLore, APOLLO) are checked all the same: NaN in one of
+                those skips the whole step, for the groups of other rules too.
 
         Returns:
             StepInfo: ``grad_norm`` of the unscaled gradients before clipping, and ``skipped``: true where a gradient

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from petrain._bfloat16 import from_bfloat16, is_bfloat16, to_bfloat16
 from petrain._core import StepInfo
 from petrain._params import Arrays
 from petrain.accumulate import GradAccumulator
@@ -66,21 +67,24 @@ class ScheduleFreeAdamW(Optimizer):
 
     def eval(self) -> None:
         """Put the average x = y + (1 - 1 / beta1) (z - y) into the parameters. :meth:`train` brings y, of which a copy
-        is kept, back bit for bit; until then there is no step and no state_dict, since they belong to y."""
+        is kept, back bit for bit; until then there is no step and no state, to save or to load: they belong to y.
+        Parameters of another rule stay as they are."""
         if self._kept is not None:
             return
         self._kept = []
         for i in range(len(self._core.shapes())):
             array = self._core.param(i)
             self._kept.append(array.copy())
-            if self._core.steps(i) > 0:
-                state = self._core.state(i)
-                z = state["z"]
-                y = state["master"] if "master" in state else array.astype(z.dtype)
-                if "compensation" in state:
-                    y = y + state["compensation"].astype(z.dtype)
-                weight = z.dtype.type(1 - 1 / self.param_groups[self._core.group_of(i)]["betas"][0])
-                array[...] = (y + weight * (z - y)).astype(array.dtype)
+            state = self._core.state(i)
+            if "z" not in state or self._core.steps(i) == 0:
+                continue
+            z = state["z"]
+            y = state["master"] if "master" in state else _read(array, z.dtype)
+            if "compensation" in state:
+                y = y + _read(state["compensation"], z.dtype)
+            weight = z.dtype.type(1 - 1 / self.param_groups[self._core.group_of(i)]["betas"][0])
+            x = y + weight * (z - y)
+            array[...] = to_bfloat16(x, array.dtype) if is_bfloat16(array) else x.astype(array.dtype)
 
     def train(self) -> None:
         """Undo :meth:`eval`."""
@@ -93,16 +97,15 @@ class ScheduleFreeAdamW(Optimizer):
         self._expect_training("step()")
         return super().step(grads, **options)
 
-    def state_dict(self) -> dict[str, Any]:
-        """As :meth:`Optimizer.state_dict`, in training mode: the parameters to save beside it are y."""
-        self._expect_training("state_dict()")
-        return super().state_dict()
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """As :meth:`Optimizer.load_state_dict`, in training mode."""
-        self._expect_training("load_state_dict()")
-        super().load_state_dict(state)
+    def _live_state(self) -> dict[str, Any]:
+        # All that saves or loads begins here, before it writes anything: state dicts, checkpoints, exchange.
+        self._expect_training("the state is saved or loaded")
+        return super()._live_state()
 
     def _expect_training(self, what: str) -> None:
         if self._kept is not None:
             raise RuntimeError(f"the parameters hold the average: call train() before {what}")
+
+
+def _read(array: np.ndarray, dtype: np.dtype[Any]) -> np.ndarray:
+    return (from_bfloat16(array) if is_bfloat16(array) else array).astype(dtype)

@@ -15,6 +15,8 @@ from petrain._params import rule_info
 from petrain.torch._codes import fit_codes, other_forms
 from petrain.torch._groups import Group, Rule, Structure, may_change
 from petrain.torch._layout import check_apart, check_parameter, readable_gradient, target_of, tensor_over
+from petrain.torch._masters import Masters
+from petrain.torch._messages import numbered
 
 # torch keeps no "step" for these. To petrain it says whether there was a first step, and where random numbers begin.
 _UNCOUNTED = ("sgd", "sgd_momentum", "muon")
@@ -69,18 +71,20 @@ class Attachment:
         self.members: list[Member] = []
         self._slots: list[_Slot] = []
         core_groups: list[Any] = []
-        number = 0
+        self._numbers: list[int] = []  # of the members, among all parameters
+        number = -1
         for group in groups:
             structure, hypers = rule.of(group)
             targets = []
             for p in group["params"]:
-                what = f"parameter {number}"
                 number += 1
+                what = f"parameter {number}"
                 if not (everyone or p.grad is not None or state.get(p)):
                     continue
                 check_parameter(p, what)
                 member = Member(p, target_of(p, what, keeps_shape=rule_info(structure[0])["matrix"]), what, structure)
                 self.members.append(member)
+                self._numbers.append(number)
                 targets.append(member.target)
             self._slots.append(_Slot(structure, len(core_groups) if targets else None, rule.keys(group)))
             if targets:
@@ -90,13 +94,16 @@ class Attachment:
             return
         copied = [i for i, member in enumerate(self.members) if member.is_copy]
         check_apart([member.param for member in self.members], copied, [member.what for member in self.members])
-        self.core = _core.Optimizer(core_groups, seed)
+        with numbered(self._numbers):
+            self.core = _core.Optimizer(core_groups, seed)
         self.push(groups)
         self.copies = [member for member in self.members if member.is_copy]
         count = len(self.members)
         self._steps = np.zeros(count, np.float32)
         self._memory = np.zeros((count, max(len(self.core.memory(i)) for i in range(count))))
         self.entries = [self._take(i, member, state.get(member.param) or {}) for i, member in enumerate(self.members)]
+        both = zip(self.members, self.entries, strict=True)
+        self._masters = Masters([(member.param, own["master"]) for member, own in both if "master" in own])
 
     def _take(self, index: int, member: Member, old: Mapping[str, Any]) -> dict[str, torch.Tensor]:
         """The core's state of a member as tensors by torch's names, with the values of ``old``."""
@@ -126,7 +133,10 @@ class Attachment:
                 if name == "step" and not counts:
                     continue
                 raise ValueError(f"state of {member.what}: expected {name!r}, got {sorted(map(str, old))}")
-            value = float(old[name])
+            try:
+                value = float(old[name])
+            except OverflowError:  # an integer that no float can hold
+                value = float("inf")
             if name == "step":
                 if not 0 <= value < 2**62:
                     raise ValueError(f"state of {member.what}: expected a step of at least 0, got {value}")
@@ -187,12 +197,15 @@ class Attachment:
         for member in self.copies:
             member.target.copy_(member.param.detach())
         readable: dict[int, Any] = {}
-        result = self._tensors.step(lists, state, readable, *options)
+        self._masters.follow()
+        with numbered(self._numbers):
+            result = self._tensors.step(lists, state, readable, *options)
         if isinstance(result, list):
             for index in result:
                 member = self.members[index]
                 readable[index] = readable_gradient(member.param, member.layout, member.what)
-            result = self._tensors.step(lists, state, readable, *options)
+            with numbered(self._numbers):
+                result = self._tensors.step(lists, state, readable, *options)
         if not isinstance(result, StepInfo):
             return None
         with torch.no_grad():
@@ -203,6 +216,7 @@ class Attachment:
             if zero_grads:
                 for index in readable:
                     zero(self.members[index].param)
+        self._masters.remember()
         return result
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from petrain import _core, optim
-from petrain._params import flatten, rule_info
+from petrain._params import BETAS, flatten, rule_info
 
 Group = dict[str, Any]
 Structure = tuple[str, "str | None", str]  # rule, state_dtype, rounding: what cannot change in a group of the core
@@ -29,7 +29,7 @@ def shown(rule: str) -> dict[str, Any]:
     info = rule_info(rule)
     values: dict[str, Any] = {}
     for name, value in info["hypers"].items():
-        if name in ("beta1", "beta2", "beta3"):
+        if name in BETAS:
             values["betas"] = (*values.get("betas", ()), value)
         elif name in info["choices"]:
             values[name] = info["choices"][name][int(value)]

@@ -41,7 +41,10 @@ class Optimizer(torch.optim.Optimizer):
         state_dtype: "float32", "bfloat16" or "int8", in which moving averages are kept. None: as the rule computes,
             float64 for float64 parameters, else float32. In ``state``, 8-bit codes are ``exp_avg_codes`` with
             ``exp_avg_scale``, for example.
-        rounding: of 16-bit parameters: "nearest", "stochastic", "kahan" or "master"; see petrain.optim.Optimizer.
+        rounding: of 16-bit parameters: "nearest", "stochastic", "kahan" or "master"; see petrain.optim.Optimizer. The
+            float32 copy of "master" follows what is written to a parameter between two steps, as by
+            ``model.load_state_dict``, but not what is written into its memory behind torch's back: through
+            ``p.data``, or a NumPy array of it.
 
     and by keyword, for all groups, ``seed`` of stochastic rounding. ``foreach`` and ``fused`` are accepted and change
     nothing.
@@ -179,8 +182,10 @@ class Optimizer(torch.optim.Optimizer):
             max_norm: clip the global L2 norm of the gradients to this, as torch.nn.utils.clip_grad_norm_ does.
             max_value: then clip every entry to ± this.
             zero_grads: set the gradients to zero afterwards.
-            check_finite: false to read the gradients once instead of twice, as where they have been checked before. Then
-                ``last_step.grad_norm`` is NaN, there is no ``max_norm``, and NaN in a gradient goes into the parameters.
+            check_finite: false to read the gradients once instead of twice, as where they have been checked before.
+                Then ``last_step.grad_norm`` is NaN, there is no ``max_norm``, and NaN in a gradient goes into the
+                parameters. But the gradients of matrix rules (Adafactor, Muon, GaLore, APOLLO) are checked all the
+                same: NaN in one of those skips the whole step, for the groups of other rules too.
 
         Returns:
             What the closure returned, or None.

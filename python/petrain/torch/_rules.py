@@ -3,6 +3,7 @@ torch.optim, or of its native class; see ``Optimizer.__init_subclass__``."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -90,19 +91,22 @@ class ScheduleFreeAdamW(Optimizer, native=optim.ScheduleFreeAdamW):
     @torch.no_grad()
     def eval(self) -> None:
         """Put the average x = y + (1 - 1 / beta1) (z - y) into the parameters. :meth:`train` brings y back, bit for
-        bit; until then a step is refused, and so is saving."""
+        bit; until then a step is refused, and so is saving or loading. Parameters of another rule stay as they are."""
         if self._kept is not None:
             return
         self._kept = []
         for group in self.param_groups:
-            weight = 1 - 1 / float(group["betas"][0])
             for p in group["params"]:
-                state = self.state.get(p)
-                if not state or state["step"] == 0:
+                state = self.state.get(p) or {}
+                if "z" not in state or state["step"] == 0:
                     continue
                 self._kept.append((p, p.detach().clone()))
-                y = p.to(state["z"].dtype)
-                p.copy_(y + weight * (state["z"] - y))
+                z = state["z"]
+                y = state["master"] if "master" in state else p.to(z.dtype)
+                if "compensation" in state:
+                    y = y + state["compensation"].to(z.dtype)
+                weight = 1 - 1 / float(group["betas"][0])
+                p.copy_(y + weight * (z - y))
 
     @torch.no_grad()
     def train(self) -> None:
@@ -124,6 +128,11 @@ class ScheduleFreeAdamW(Optimizer, native=optim.ScheduleFreeAdamW):
         """As that of every optimizer, in training mode."""
         self._must_train()
         return super().state_dict()
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """As :meth:`Optimizer.load_state_dict`, in training mode."""
+        self._must_train()
+        super().load_state_dict(state_dict)
 
     def __getstate__(self) -> dict[str, Any]:
         self._must_train()

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from petrain._bfloat16 import from_bfloat16, is_bfloat16, to_bfloat16
 from petrain.optim.base import Optimizer
 
 Values = dict[str, NDArray[Any]]  # float32 or float64, by the state's name
@@ -53,21 +54,6 @@ def _float(bits: np.uint32) -> np.float32:
     return np.float32(np.array([bits], np.uint32).view(np.float32)[0])
 
 
-def _is_bfloat16(array: NDArray[Any]) -> bool:
-    """Without ml_dtypes, NumPy shows the 16 bits of each number."""
-    return str(array.dtype) in ("bfloat16", "uint16")
-
-
-def _from_bfloat16(array: NDArray[Any]) -> NDArray[Any]:
-    return (array.view(np.uint16).astype(np.uint32) << np.uint32(16)).view(np.float32)
-
-
-def _to_bfloat16(values: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
-    bits = np.ascontiguousarray(values, np.float32).view(np.uint32)
-    rounded = bits + np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))
-    return (rounded >> np.uint32(16)).astype(np.uint16).view(dtype)
-
-
 def read(optimizer: Optimizer) -> list[Values]:
     """The states of each parameter, exactly; float64 where the optimizer keeps float64."""
     result = []
@@ -76,8 +62,8 @@ def read(optimizer: Optimizer) -> list[Values]:
         for name, array in arrays.items():
             if name + "_scale" in arrays:
                 values[name] = decode(array, arrays[name + "_scale"])
-            elif _is_bfloat16(array):
-                values[name] = _from_bfloat16(array)
+            elif is_bfloat16(array):
+                values[name] = from_bfloat16(array)
             elif not (name.endswith("_scale") and name[: -len("_scale")] in arrays):
                 values[name] = array.astype(np.float64 if array.dtype == np.float64 else np.float32)
         result.append(values)
@@ -109,7 +95,7 @@ def _stored(values: Mapping[str, NDArray[Any]], own: Values) -> Values:
         if name + "_scale" in own:
             result[name], result[name + "_scale"] = encode(value, str(array.dtype))
         else:
-            result[name] = _to_bfloat16(value, array.dtype) if _is_bfloat16(array) else value.astype(array.dtype)
+            result[name] = to_bfloat16(value, array.dtype) if is_bfloat16(array) else value.astype(array.dtype)
     return result
 
 
