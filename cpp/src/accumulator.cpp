@@ -110,7 +110,7 @@ std::vector<Tensor> GradAccumulator::mean() const {
   if (count_ == 0) throw std::invalid_argument("the accumulator is empty: add gradients first");
   std::vector<Tensor> means;
   for (const ConstTensorView& sum : views_) {
-    means.push_back(Tensor(DType::f32, sum.shape));
+    means.emplace_back(DType::f32, sum.shape);
     active_kernels().optim->accumulate({means.back().as<float>(), sum.data, sum_storage_of(dtype_), 0, sum.size(),
                                         static_cast<float>(1 / weight_), true});
   }
