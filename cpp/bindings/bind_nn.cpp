@@ -155,7 +155,7 @@ Args:
       .def_property_readonly("weight", &Linear::weight)
       .def_property_readonly(
           "bias",
-          [](py::object self) -> py::object {
+          [](const py::object& self) -> py::object {
             auto& layer = self.cast<Linear&>();
             if (!layer.has_bias()) return py::none();
             return as_numpy(layer.bias().view(), self);
@@ -204,13 +204,13 @@ Layers, one after the other.
           "From the gradient of the output, after a forward pass with training: sets gradients() and, with "
           "input_gradient, returns that of x.")
       .def(
-          "parameters", [](py::object self) { return named_arrays(self, Which::trained); },
+          "parameters", [](const py::object& self) { return named_arrays(self, Which::trained); },
           "The trained arrays by name, in place.")
       .def(
-          "gradients", [](py::object self) { return named_arrays(self, Which::gradients); },
+          "gradients", [](const py::object& self) { return named_arrays(self, Which::gradients); },
           "Their gradients of the last backward pass, in place; the next one overwrites them.")
       .def(
-          "tensors", [](py::object self) { return named_arrays(self, Which::all); },
+          "tensors", [](const py::object& self) { return named_arrays(self, Which::all); },
           "Every stored array by name, in place.")
       .def_property_readonly("layers", [](const Sequential& self) { return self.layers(); })
       .def_property_readonly(

@@ -39,10 +39,10 @@ PyObject* grad_of(PyObject* param) {
 
 }  // namespace
 
-TensorSteps::TensorSteps(py::object optimizer, const py::list& param_lists, const py::dict& state,
+TensorSteps::TensorSteps(const py::object& optimizer, const py::list& param_lists, const py::dict& state,
                          const py::list& members, const py::array_t<float>& steps, const py::array_t<double>& memory,
                          py::object touch)
-    : optimizer_(optimizer.cast<PyOptimizer*>()), touch_(touch) {
+    : optimizer_(optimizer.cast<PyOptimizer*>()), touch_(std::move(touch)) {
   const Optimizer& core = *optimizer_->core;
   const auto count = static_cast<py::ssize_t>(core.param_count());
   if (static_cast<py::ssize_t>(members.size()) != count || steps.ndim() != 1 || steps.shape(0) != count ||
@@ -170,7 +170,7 @@ std::optional<ConstTensorView> TensorSteps::view_gradient(py::handle grad, const
                         has_layout(look, member.grad_strides) && (look.tensor.data != nullptr || look.size() == 0) &&
                         !look_at_grad_.is_negated(grad);
     if (usable) return ConstTensorView{look.data(), *dtype, {}};
-  } catch (const py::error_already_set&) {  // the caller finds out what is wrong with it
+  } catch (const py::error_already_set&) {  // NOLINT(bugprone-empty-catch): the caller finds out what is wrong with it
   }
   return std::nullopt;
 }

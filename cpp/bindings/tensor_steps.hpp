@@ -22,7 +22,7 @@ class TensorSteps {
   // steps, memory: float32 and float64 arrays, one row for each member, in which the number of steps and the rule's
   // numbers are shown to users, who may change them.
   // touch: called with the list of the tensors that were written to.
-  TensorSteps(py::object optimizer, const py::list& param_lists, const py::dict& state, const py::list& members,
+  TensorSteps(const py::object& optimizer, const py::list& param_lists, const py::dict& state, const py::list& members,
               const py::array_t<float>& steps, const py::array_t<double>& memory, py::object touch);
 
   // StepInfo; or a list of the members whose gradient cannot be read in place, and that `copies` has none for; or None

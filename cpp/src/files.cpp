@@ -29,7 +29,7 @@ void refuse_null_bytes(const std::string& path) {
 // A new file in the folder, removed again unless it gets another name.
 class TemporaryFile {
  public:
-  TemporaryFile(int folder, mode_t mode, const std::string& path) : folder_(folder), path_(path) {
+  TemporaryFile(int folder, mode_t mode, std::string path) : folder_(folder), path_(std::move(path)) {
     static std::atomic<unsigned> counter{0};
     for (int attempt = 0; attempt < 1000 && number_ < 0; ++attempt) {
       name_ = ".petrain-" + std::to_string(::getpid()) + "-" + std::to_string(counter++) + ".tmp";

@@ -93,8 +93,8 @@ bool quantize_task(const Layout& layout, std::int64_t task, const float* w, Quan
 
 }  // namespace
 
-QuantTensor::QuantTensor(Tensor values_, Tensor scale_, int axis_, Tensor zero_point_)
-    : values(std::move(values_)), scale(std::move(scale_)), zero_point(std::move(zero_point_)), axis(axis_) {
+QuantTensor::QuantTensor(Tensor values_in, Tensor scale_in, int axis_in, Tensor zero_point_in)
+    : values(std::move(values_in)), scale(std::move(scale_in)), zero_point(std::move(zero_point_in)), axis(axis_in) {
   require_dimensions(shape(), "values");
   axis = normalized_axis(axis, shape());
   if (zero_point.empty() && zero_point.shape().empty()) zero_point = Tensor(DType::i8, {shape()[axis]});

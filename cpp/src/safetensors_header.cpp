@@ -34,8 +34,8 @@ class HeaderReader {
 
   bool end_object() {
     if (place_ == Place::tensor) {
-      for (const auto* field : {"dtype", "shape", "data_offsets"}) {
-        if (!seen_[field_number(field)]) throw Error(where() + ": expected a field " + field + ", got none");
+      for (int i = 0; i < 3; ++i) {
+        if (!seen_[i]) throw Error(where() + ": expected a field " + kFields[i] + ", got none");
       }
     }
     place_ = place_ == Place::top ? Place::end : Place::top;
@@ -133,15 +133,20 @@ class HeaderReader {
   }
 
  private:
-  // dtype, shape and offsets stand in the order of field_number.
+  // dtype, shape and offsets stand in the order of the fields.
   // clang-format off
   enum class Place {
     start, top, metadata_entry, metadata, metadata_value, entry, tensor, dtype, shape, offsets, extents, offset_pair, end
   };
   // clang-format on
 
+  static constexpr const char* kFields[] = {"dtype", "shape", "data_offsets"};
+
   static int field_number(const std::string& name) {
-    return name == "dtype" ? 0 : name == "shape" ? 1 : name == "data_offsets" ? 2 : -1;
+    for (int i = 0; i < 3; ++i) {
+      if (name == kFields[i]) return i;
+    }
+    return -1;
   }
 
   std::string where() const {

@@ -42,12 +42,12 @@ void write_safetensors(const std::string& path, const std::map<std::string, std:
   const auto add_key = [&](const std::string& key) { header += (header.back() == '{' ? "" : ",") + key + ":"; };
   if (!metadata.empty()) {
     add_key(json_text(kMetadataKey, ""));
-    header += "{";
+    header += '{';
     for (const auto& [key, value] : metadata) {
       add_key(json_text(key, "metadata key"));
       header += json_text(value, "metadata " + quote(key));
     }
-    header += "}";
+    header += '}';
   }
   for (const auto& [name, tensor] : tensors) check(name, tensor);
 
@@ -64,7 +64,7 @@ void write_safetensors(const std::string& path, const std::map<std::string, std:
       begin = end;
     }
   }
-  header += "}";
+  header += '}';
   header.append((8 - header.size() % 8) % 8, ' ');  // the data begins aligned
   const std::uint64_t length = header.size();
   if (length > kLongestHeader) {

@@ -14,7 +14,7 @@ void require_matrix(const Tensor& tensor, DType dtype, const std::string& what) 
     throw std::invalid_argument(what + ": expected 2 dimensions (out, in), got shape " + shape_text(tensor.shape()));
   }
   require(tensor.view(), dtype, tensor.shape(), what);
-  if (tensor.size() == 0) throw std::invalid_argument(what + " is empty: shape " + shape_text(tensor.shape()));
+  if (tensor.empty()) throw std::invalid_argument(what + " is empty: shape " + shape_text(tensor.shape()));
 }
 
 // The gradient's memory is taken at the first backward pass: a model that is only run needs none.

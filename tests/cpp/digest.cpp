@@ -240,8 +240,8 @@ void quantization(const Emit& emit) {
   Digest values, products, layer;
   for (const auto [rows, outputs, depth] :
        {std::array{1, 1, 1}, {3, 5, 17}, {8, 70, 64}, {65, 33, 300}, {2, 9, 5000}}) {
-    std::vector<float> w = random.floats(static_cast<std::size_t>(outputs * depth), 2);
-    std::vector<float> x = random.floats(static_cast<std::size_t>(rows * depth), 3), bias = random.floats(outputs, 1);
+    std::vector<float> w = random.floats(static_cast<std::size_t>(outputs) * depth, 2);
+    std::vector<float> x = random.floats(static_cast<std::size_t>(rows) * depth, 3), bias = random.floats(outputs, 1);
     const QuantTensor q = quantize({w.data(), DType::f32, {outputs, depth}});
     values.add(q.values.view());
     values.add(q.scale.view());
