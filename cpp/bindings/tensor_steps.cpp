@@ -94,7 +94,7 @@ TensorSteps::TensorSteps(const py::object& optimizer, const py::list& param_list
     state_members_.push_back(member != nullptr && member->state != nullptr ? member : nullptr);
     kept_.append(key);
   }
-  kept_.append(py::make_tuple(std::move(optimizer), steps, memory, std::move(touch)));
+  kept_.append(py::make_tuple(optimizer, steps, memory, touch_));
   show_numbers();
 }
 
