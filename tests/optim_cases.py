@@ -39,3 +39,18 @@ def ulp(x, dtype):
     _, exponent = np.frexp(np.abs(np.asarray(x, np.float64)))
     least = -24 if dtype == "float16" else -1000
     return np.ldexp(1.0, np.maximum(exponent - 1 - MANTISSA[dtype], least))
+
+
+def spoil(*path_and_value):
+    """A function that sets state[path] = value, or removes it where the value is ...."""
+    *path, last, value = path_and_value
+
+    def apply(state):
+        for key in path:
+            state = state[key]
+        if value is ...:
+            del state[last]
+        else:
+            state[last] = value
+
+    return apply

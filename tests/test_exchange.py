@@ -4,6 +4,7 @@ import re
 
 import numpy as np
 import pytest
+from optim_cases import spoil
 from petrain import _core, optim
 from petrain.optim import exchange
 from petrain.optim.exchange import _torch, _values
@@ -243,20 +244,6 @@ def test_a_master_copy_stays(rng):
 
 
 # ---- what is refused ----
-
-
-def spoil(*path_and_value):
-    *path, last, value = path_and_value
-
-    def apply(state):
-        for key in path:
-            state = state[key]
-        if value is ...:
-            del state[last]
-        else:
-            state[last] = value
-
-    return apply
 
 
 BAD = [

@@ -5,6 +5,7 @@ import re
 
 import numpy as np
 import pytest
+from optim_cases import spoil
 from petrain import optim
 from petrain.optim import exchange
 from petrain.optim.exchange import _dynamic
@@ -248,20 +249,6 @@ def test_equal_to_torchao(rng):
 
 
 # ---- what is refused ----
-
-
-def spoil(*path_and_value):
-    *path, last, value = path_and_value
-
-    def apply(state):
-        for key in path:
-            state = state[key]
-        if value is ...:
-            del state[last]
-        else:
-            state[last] = value
-
-    return apply
 
 
 BAD = [
