@@ -20,10 +20,12 @@ namespace {
 constexpr int kShift = 19;  // bits of a float32 below those of a code
 
 struct Average {
+  using Byte = std::int8_t;
   static constexpr float bias = 0x1p-8f;
   static constexpr std::uint32_t first = 0x3b800000u, last = 127;  // bits of the bias; the greatest code
 };
 struct Square {
+  using Byte = std::uint8_t;
   static constexpr float bias = 0x1p-16f;
   static constexpr std::uint32_t first = 0x37800000u, last = 255;
 };
@@ -113,58 +115,50 @@ inline std::uint32_t lesser(std::uint32_t a, std::uint32_t b) {
   return static_cast<std::uint32_t>(x < y ? x : y);
 }
 
-// A whole group each; the callers pad.
-
-inline void load_group(Average, const std::uint8_t* codes, float scale, float* __restrict x) {
-  const float unit = scale / kMost<Average>;
-  alignas(64) std::int32_t wide[kGroup];
-  widen(reinterpret_cast<const std::int8_t*>(codes), wide);
-#pragma GCC ivdep
-#pragma GCC unroll 1
-  for (std::ptrdiff_t i = 0; i < kGroup; ++i) {
-    const std::int32_t code = wide[i], magnitude = code < 0 ? -code : code;
-    const float size = decode<Average>(static_cast<std::uint32_t>(magnitude)) * unit;
-    x[i] = float_of(bits_of(size) | (static_cast<std::uint32_t>(code) & 0x80000000u));
-  }
+inline float read_code(Average, std::int32_t code, float unit) {
+  const std::int32_t magnitude = code < 0 ? -code : code;
+  const float size = decode<Average>(static_cast<std::uint32_t>(magnitude)) * unit;
+  return float_of(bits_of(size) | (static_cast<std::uint32_t>(code) & 0x80000000u));
 }
 
-inline void load_group(Square, const std::uint8_t* codes, float scale, float* __restrict x) {
-  const float unit = scale / kMost<Square>;
-  alignas(64) std::int32_t wide[kGroup];
-  widen(codes, wide);
-#pragma GCC ivdep
-#pragma GCC unroll 1
-  for (std::ptrdiff_t i = 0; i < kGroup; ++i) x[i] = decode<Square>(static_cast<std::uint32_t>(wide[i])) * unit;
+inline float read_code(Square, std::int32_t code, float unit) {
+  return decode<Square>(static_cast<std::uint32_t>(code)) * unit;
 }
 
-inline void store_group(Average, std::uint8_t* codes, float scale, const float* __restrict x, std::uint32_t start) {
-  const float inverse = scale > 0 ? kTop<Average> / scale : 0.0f;
+inline std::int32_t write_code(Average, float x, std::uint32_t limit, float inverse, std::uint32_t random) {
+  const std::int32_t sign = static_cast<std::int32_t>(bits_of(x)) >> 31;
+  const float size = float_of(lesser(bits_of(x) & 0x7fffffffu, limit)) * inverse;
+  const auto code = static_cast<std::int32_t>(encode<Average>(size, random));
+  return (code ^ sign) - sign;
+}
+
+inline std::int32_t write_code(Square, float x, std::uint32_t limit, float inverse, std::uint32_t random) {
+  const auto code = static_cast<std::int32_t>(encode<Square>(float_of(lesser(bits_of(x), limit)) * inverse, random));
+  const std::int32_t least = bits_of(x) == 0 ? 0 : 1;
+  return code > least ? code : least;
+}
+
+// A whole group each; the callers pad. Not unrolled: registers would run out.
+
+template <class Kind>
+void load_group(Kind kind, const std::uint8_t* codes, float scale, float* __restrict x) {
+  const float unit = scale / kMost<Kind>;
+  alignas(64) std::int32_t wide[kGroup];
+  widen(reinterpret_cast<const typename Kind::Byte*>(codes), wide);
+#pragma GCC ivdep
+#pragma GCC unroll 1
+  for (std::ptrdiff_t i = 0; i < kGroup; ++i) x[i] = read_code(kind, wide[i], unit);
+}
+
+template <class Kind>
+void store_group(Kind kind, std::uint8_t* codes, float scale, const float* __restrict x, std::uint32_t start) {
+  const float inverse = scale > 0 ? kTop<Kind> / scale : 0.0f;
   const std::uint32_t limit = bits_of(scale);
   alignas(64) std::int32_t wide[kGroup];
 #pragma GCC ivdep
 #pragma GCC unroll 1
   for (std::ptrdiff_t i = 0; i < kGroup; ++i) {
-    const std::uint32_t random = (kSteps.of[i] + start) >> (32 - kShift);
-    const std::int32_t sign = static_cast<std::int32_t>(bits_of(x[i])) >> 31;
-    const float size = float_of(lesser(bits_of(x[i]) & 0x7fffffffu, limit)) * inverse;
-    const auto code = static_cast<std::int32_t>(encode<Average>(size, random));
-    wide[i] = (code ^ sign) - sign;
-  }
-  narrow(wide, codes);
-}
-
-inline void store_group(Square, std::uint8_t* codes, float scale, const float* __restrict x, std::uint32_t start) {
-  const float inverse = scale > 0 ? kTop<Square> / scale : 0.0f;
-  const std::uint32_t limit = bits_of(scale);
-  alignas(64) std::int32_t wide[kGroup];
-#pragma GCC ivdep
-#pragma GCC unroll 1
-  for (std::ptrdiff_t i = 0; i < kGroup; ++i) {
-    const std::uint32_t random = (kSteps.of[i] + start) >> (32 - kShift);
-    const auto code =
-        static_cast<std::int32_t>(encode<Square>(float_of(lesser(bits_of(x[i]), limit)) * inverse, random));
-    const std::int32_t least = bits_of(x[i]) == 0 ? 0 : 1;
-    wide[i] = code > least ? code : least;
+    wide[i] = write_code(kind, x[i], limit, inverse, (kSteps.of[i] + start) >> (32 - kShift));
   }
   narrow(wide, codes);
 }

@@ -10,6 +10,13 @@ namespace {
 
 constexpr std::ptrdiff_t kBlock = 512;  // a multiple of every group; five arrays of it stay in the first-level cache
 
+// x within ± most; NaN stays.
+template <class T>
+T bounded(T x, T most) {
+  x = x > most ? most : x;
+  return x < -most ? -most : x;
+}
+
 template <class T>
 __attribute__((noinline)) void load(const void* from, Storage storage, std::ptrdiff_t begin, T* to,
                                     std::ptrdiff_t size) {

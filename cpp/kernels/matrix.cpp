@@ -18,11 +18,7 @@ void read_as(const ReadArgs& args) {
     const std::ptrdiff_t count = args.size - done < kBlock ? args.size - done : kBlock;
     load(args.from, args.storage, args.begin + done, block, count);
     float* __restrict to = args.to + done;
-    for (std::ptrdiff_t i = 0; i < count; ++i) {
-      T x = block[i] * scale;
-      x = x < most ? x : most;
-      to[i] = static_cast<float>(x > -most ? x : -most);
-    }
+    for (std::ptrdiff_t i = 0; i < count; ++i) to[i] = static_cast<float>(bounded(block[i] * scale, most));
   }
 }
 

@@ -64,11 +64,7 @@ constexpr Storage native = sizeof(T) == 8 ? Storage::f64 : Storage::f32;
 template <class T>
 __attribute__((noinline)) void scale_and_bound(T* grad, std::ptrdiff_t size, T scale, T most) {
 #pragma omp simd
-  for (std::ptrdiff_t i = 0; i < size; ++i) {
-    T x = grad[i] * scale;
-    x = x > most ? most : x;  // NaN stays
-    grad[i] = x < -most ? -most : x;
-  }
+  for (std::ptrdiff_t i = 0; i < size; ++i) grad[i] = bounded(grad[i] * scale, most);
 }
 
 // body(arrays, size) over the whole chunk in place or, where an array is stored otherwise than it is computed with,

@@ -42,12 +42,12 @@ struct StepArgs {
   std::uint32_t key;           // of the random numbers of this step and tensor
 };
 
-// What a layerwise rule wants to know of a tensor: Σ p² and Σ direction² in float64.
 // The key of a state's random numbers, from that of the parameter's.
 constexpr std::uint32_t state_key(std::uint32_t key, int state) {
   return key + 0x9e3779b9u * static_cast<std::uint32_t>(state + 1);
 }
 
+// What a layerwise rule wants to know of a tensor: Σ p² and Σ direction² in float64.
 struct LayerSums {
   double param, direction;
 };

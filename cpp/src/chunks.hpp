@@ -20,6 +20,15 @@ void for_each_chunk(std::size_t array, std::int64_t size, Emit&& emit) {
   for (std::int64_t begin = 0; begin < size; begin += kChunk) emit(array, begin, std::min(kChunk, size - begin));
 }
 
+// body(first, end) for each run of chunks of one parameter.
+template <class Chunk, class Body>
+void for_each_param(const std::vector<Chunk>& chunks, Body&& body) {
+  for (std::size_t first = 0, end = 0; first < chunks.size(); first = end) {
+    while (end < chunks.size() && chunks[end].param == chunks[first].param) ++end;
+    body(first, end);
+  }
+}
+
 // Pairwise: neighbours, then neighbours of these, and so on.
 inline double tree_sum(std::vector<double>& parts) {
   if (parts.empty()) return 0;

@@ -34,19 +34,19 @@ void Optimizer::judge(Work& work, const std::vector<Chunk>& chunks, const StepOp
 }
 
 void Optimizer::set_trust(Work& work, const std::vector<Chunk>& chunks) const {
-  for (std::size_t i = 0, first = 0; first < chunks.size(); first = i) {
+  for_each_param(chunks, [&](std::size_t first, std::size_t end) {
     const std::size_t param = chunks[first].param;
+    Work::PerParam& own = work.params[param];
+    const auto trust = rule_list()[own.rule].trust;
+    if (!own.present || trust == nullptr) return;
     std::vector<double> of_param, of_direction;
-    for (i = first; i < chunks.size() && chunks[i].param == param; ++i) {
+    for (std::size_t i = first; i < end; ++i) {
       of_param.push_back(work.sums[i].param);
       of_direction.push_back(work.sums[i].direction);
     }
-    Work::PerParam& own = work.params[param];
-    const auto trust = rule_list()[own.rule].trust;
-    if (!own.present || trust == nullptr) continue;
     own.args.trust = trust(groups_[params_[param].group].hypers.data(), std::sqrt(tree_sum(of_param)),
                            std::sqrt(tree_sum(of_direction)));
-  }
+  });
 }
 
 }  // namespace petrain

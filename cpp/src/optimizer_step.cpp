@@ -50,7 +50,10 @@ StepInfo Optimizer::step_scaled(std::span<const ConstTensorView> grads, double s
   work.squares.resize(chunks.size());
   if (work.layerwise) work.sums.resize(chunks.size());
 
-  const bool zeroes_chunks = options.zero_grads && !work.zeroes_last;
+  // Not with its chunks, but when all is done.
+  const auto zeroed_last = [&](std::size_t i) {
+    return work.zeroes_last || work.params[i].matrix || is_by_rows(options, i);
+  };
   const auto args_of = [&](const Chunk& chunk) {
     kernels::StepArgs args = work.params[chunk.param].args;
     args.begin = chunk.begin;
@@ -84,17 +87,14 @@ StepInfo Optimizer::step_scaled(std::span<const ConstTensorView> grads, double s
     for (std::int64_t i = mine.end; i-- > mine.begin;) {  // from the last one, whose gradients are still in the cache
       const Chunk& chunk = chunks[i];
       const Work::PerParam& own = work.params[chunk.param];
-      if (!own.present || (own.matrix && !work.info.skipped)) continue;
+      if (!own.present || own.matrix) continue;
       if (!work.info.skipped) kernels.optim->step[own.rule][own.precision](args_of(chunk));
-      if (zeroes_chunks && !is_by_rows(options, chunk.param)) {
-        zero(grads[chunk.param], chunk.begin, chunk.size);
-      }
+      if (options.zero_grads && !zeroed_last(chunk.param)) zero(grads[chunk.param], chunk.begin, chunk.size);
     }
   });
-  if (work.matrices && !work.info.skipped) step_matrices(work, zeroes_chunks);
+  if (work.matrices && !work.info.skipped) step_matrices(work);
   for (std::size_t i = 0; options.zero_grads && i < grads.size(); ++i) {
-    const bool present = grads[i].data != nullptr;
-    if (present && (work.zeroes_last || is_by_rows(options, i))) zero(grads[i], 0, grads[i].size());
+    if (grads[i].data != nullptr && zeroed_last(i)) zero(grads[i], 0, grads[i].size());
   }
   if (work.info.skipped) return work.info;
   for (std::size_t i = 0; i < params_.size(); ++i) {

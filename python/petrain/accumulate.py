@@ -56,8 +56,7 @@ class GradAccumulator:
 
         Raises:
             ValueError: a shape or dtype differs, a gradient or its product with the weight is NaN, infinite or more
-                than float32 holds, or the weight is not in
-                [1e-30, 1e30]. Nothing was added then.
+                than float32 holds, or the weight is not in [1e-30, 1e30]. Nothing was added then.
         """
         if not self._core.add(in_order(grads, self._names, "grads"), weight):
             raise ValueError("a gradient is NaN, infinite or more than float32 holds; the micro-batch was not added")

@@ -176,7 +176,7 @@ class Optimizer {
   void judge(Work& work, const std::vector<Chunk>& chunks, const StepOptions& options) const;
   void set_trust(Work& work, const std::vector<Chunk>& chunks) const;
   void take_matrix_norms(Work& work, const std::vector<Chunk>& chunks) const;
-  void step_matrices(Work& work, bool zero_grads);
+  void step_matrices(Work& work);
   std::size_t hyper_index(std::size_t group, const std::string& name) const;
 
   std::uint64_t seed_;

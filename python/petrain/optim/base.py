@@ -76,9 +76,8 @@ class Optimizer:
         params: a list of arrays, a dict of arrays by name, or a list of dicts, one for each group, with the arrays
             under "params" and what differs from the defaults beside them. A group with "rule", a name like "adamw",
             follows that rule instead of the class's, with that rule's defaults, but for maximize, state_dtype and
-            rounding. An array is a NumPy array or a CPU
-            tensor that exports DLPack: float32, float64, float16 or bfloat16 (ml_dtypes, torch), of any shape,
-            C-contiguous and writeable; it is changed in place.
+            rounding. An array is a NumPy array or a CPU tensor that exports DLPack: float32, float64, float16 or
+            bfloat16 (ml_dtypes, torch), of any shape, C-contiguous and writeable; it is changed in place.
         maximize: climb instead of descend.
         state_dtype: "float32", "bfloat16" or "int8", in which moving averages are kept; None: as the rule computes,
             float64 for float64 parameters, else float32. "int8" is 8-bit codes in groups of 64 with a float32 scale:
