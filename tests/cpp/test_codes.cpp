@@ -82,7 +82,7 @@ TEST(float32_is_rounded_to_the_nearest_16_bit_float) {
 }
 
 TEST(stochastic_rounding_is_right_on_average) {
-  for (const float x : {1.0003f, -3.1417f, 2.9e-6f, -5.1e-8f, 60000.7f}) {
+  for (const float x : {1.0003f, -3.3f, 2.9e-6f, -5.1e-8f, 60000.7f}) {
     double half = 0, brain = 0;
     constexpr int kDraws = 1 << 16;
     for (std::uint32_t i = 0; i < kDraws; ++i) {
