@@ -1,7 +1,6 @@
 #include "nn.hpp"
 
 #include <cstdint>
-#include <numbers>
 
 #include "lanes.hpp"
 
@@ -33,8 +32,8 @@ void scale(float* x, float factor, std::ptrdiff_t size) {
 // (Cody, Waite, 1980) so that n ln 2 is exact. Results below the normal range become 0.
 float exp_nonpositive(float x) {
   constexpr float kMagic = 12582912.0f;  // 1.5 · 2^23: adding it rounds to the nearest integer, half to even
-  constexpr float kLog2e = std::numbers::log2e_v<float>;
-  constexpr float kLn2High = 0.693359375f, kLn2Low = -2.12194440e-4f;  // NOLINT(modernize-use-std-numbers)
+  // NOLINTNEXTLINE(modernize-use-std-numbers): no inline functions of the library's in a kernel
+  constexpr float kLog2e = 1.44269504f, kLn2High = 0.693359375f, kLn2Low = -2.12194440e-4f;
   const float bounded = x < -87.0f ? -87.0f : x;
   const float n = (bounded * kLog2e + kMagic) - kMagic;
   const float r = (bounded - n * kLn2High) - n * kLn2Low;

@@ -3,7 +3,6 @@
 
 #include <cmath>
 #include <cstdint>
-#include <numbers>
 
 namespace petrain::kernels {
 
@@ -94,7 +93,7 @@ inline double logarithm(double x) {
     sum += term / n;
     term *= y * y;
   }
-  return exponent * std::numbers::ln2 + 2 * sum;
+  return exponent * 0.69314718055994531 + 2 * sum;  // NOLINT(modernize-use-std-numbers)
 }
 
 // base^exponent for base > 0, and 0 for base 0 where the exponent is not 0.
