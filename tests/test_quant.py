@@ -208,3 +208,22 @@ def with_value(index, value):
 def test_quantize_refuses(w, axis, error, message):
     with pytest.raises(error, match=message):
         quant.quantize(w, axis)
+
+
+@pytest.mark.parametrize("bits", [8, 4])
+@pytest.mark.parametrize("scheme", ["symmetric", "asymmetric"])
+@pytest.mark.parametrize(("low", "high"), [(-1.0, 2.0), (0.5, 3.0), (-3.0, -0.5), (0.0, 0.0), (-1e-44, 0.0), (-3e38, 3e38)])
+def test_a_range_fills_the_integers_and_holds_zero(bits, scheme, low, high):
+    params = quant.range_params(low, high, bits, scheme)
+    scale, zero_point = reference.range_params(low, high, bits, scheme)
+    assert (params.scale, params.zero_point) == (scale, zero_point)
+    most = 2 ** (bits - 1) - 1
+    least = -most - (scheme == "asymmetric")
+    assert least <= params.zero_point <= most
+    assert np.isfinite(np.float32(most - params.zero_point) * np.float32(params.scale))
+
+
+@pytest.mark.parametrize(("low", "high"), [(1.0, 0.0), (np.nan, 1.0), (0.0, np.inf)])
+def test_a_range_that_is_none_is_refused(low, high):
+    with pytest.raises(ValueError, match="range: expected finite numbers, the lower one first, got"):
+        quant.range_params(low, high)

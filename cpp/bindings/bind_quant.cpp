@@ -32,6 +32,12 @@ py::array linear_new(py::handle x, const QuantTensor& w, const py::object& bias)
   return as_numpy(std::move(y));
 }
 
+Scheme scheme_from(const std::string& name) {
+  if (name == "symmetric") return Scheme::symmetric;
+  if (name == "asymmetric") return Scheme::asymmetric;
+  throw std::invalid_argument("scheme: expected \"symmetric\" or \"asymmetric\", got \"" + name + "\"");
+}
+
 }  // namespace
 
 void register_quant(py::module_& module) {
@@ -50,6 +56,14 @@ void register_quant(py::module_& module) {
         }
         return as_numpy(std::move(result));
       });
+
+  module.def(
+      "range_params",
+      [](double low, double high, int bits, const std::string& scheme) {
+        const QuantParams params = range_params(low, high, bits, scheme_from(scheme));
+        return py::make_tuple(static_cast<double>(params.scale), params.zero_point);
+      },
+      py::arg("low"), py::arg("high"), py::arg("bits"), py::arg("scheme"));
 
   module.def(
       "quantize",

@@ -12,10 +12,16 @@
 
 namespace petrain {
 
-// See petrain/quant.hpp. Rounding can make 127 * (FLT_MAX / 127) infinite, so the largest scale is one step lower.
+// See petrain/quant.hpp: at least the smallest normal number, and `steps` times it is finite. Rounding can make
+// steps * (FLT_MAX / steps) infinite, so the largest is one step lower.
+inline float bounded_scale(double scale, int steps) {
+  const float largest = std::nextafter(FLT_MAX / static_cast<float>(steps), 0.0F);
+  return static_cast<float>(std::clamp<double>(scale, FLT_MIN, largest));
+}
+
+// The scale of symmetric int8 for values up to this magnitude. What is not finite gives any number.
 inline float scale_for(float max_abs) {
-  constexpr float kLargest = 0x1.020406p+121F;
-  return max_abs == 0 ? 1.0F : std::clamp(max_abs / 127.0F, FLT_MIN, kLargest);
+  return max_abs == 0 ? 1.0F : bounded_scale(static_cast<double>(max_abs) / 127, 127);
 }
 
 inline void require_dtype(const ConstTensorView& array, DType dtype, const std::string& what) {

@@ -36,3 +36,18 @@ def linear(x, values, scale, bias=None):
     y = matmul_int(rows, values).astype(np.float32) * (row_scale[:, None] * scale[None, :])
     assert y.dtype == np.float32
     return y if bias is None else y + bias
+
+
+def range_params(low, high, bits, scheme):
+    most = 2 ** (bits - 1) - 1
+    least = -most if scheme == "symmetric" else -most - 1
+    if scheme == "symmetric":
+        steps, extent = most, max(abs(low), abs(high))
+    else:
+        low, high = min(low, 0.0), max(high, 0.0)
+        steps, extent = most - least, high - low
+    if extent == 0:
+        return 1.0, 0
+    largest = np.nextafter(F32.max / np.float32(steps), np.float32(0))
+    scale = float(np.float32(np.clip(extent / steps, F32.tiny, largest)))
+    return scale, 0 if scheme == "symmetric" else int(np.clip(np.rint(least - low / scale), least, most))

@@ -14,6 +14,22 @@
 
 namespace petrain {
 
+// symmetric: integers from -127 (4 bits: -7) to 127 (7), zero point 0. asymmetric: from -128 (-8) to 127 (7).
+enum class Scheme : std::uint8_t { symmetric, asymmetric };
+
+// x = scale * (q - zero_point)
+struct QuantParams {
+  float scale = 1;
+  std::int32_t zero_point = 0;
+};
+
+// With which the numbers from low to high fill the range of the integers. Symmetric: scale = max(|low|, |high|) / qmax.
+// Asymmetric: the range is widened to hold 0, scale = (high - low) / (qmax - qmin) and zero_point =
+// round(qmin - low / scale), half to even. Computed in double; the scale is kept where it is normal and the range
+// finite, and is 1 where low = high = 0. Throws std::invalid_argument where a number is not finite, low > high, or bits
+// are neither 8 nor 4.
+QuantParams range_params(double low, double high, int bits, Scheme scheme);
+
 // value[i] = float(values[i]) * scale[c] with c the index of the element along `axis`.
 struct QuantTensor {
   Tensor values;      // int8, any shape of at least one dimension
