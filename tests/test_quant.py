@@ -212,7 +212,9 @@ def test_quantize_refuses(w, axis, error, message):
 
 @pytest.mark.parametrize("bits", [8, 4])
 @pytest.mark.parametrize("scheme", ["symmetric", "asymmetric"])
-@pytest.mark.parametrize(("low", "high"), [(-1.0, 2.0), (0.5, 3.0), (-3.0, -0.5), (0.0, 0.0), (-1e-44, 0.0), (-3e38, 3e38)])
+@pytest.mark.parametrize(
+    ("low", "high"), [(-1.0, 2.0), (0.5, 3.0), (-3.0, -0.5), (0.0, 0.0), (-1e-44, 0.0), (-3e38, 3e38)]
+)
 def test_a_range_fills_the_integers_and_holds_zero(bits, scheme, low, high):
     params = quant.range_params(low, high, bits, scheme)
     scale, zero_point = reference.range_params(low, high, bits, scheme)

@@ -40,6 +40,7 @@ __all__: list[str] = [
     "manual_seed",
     "matmul_int",
     "quantize",
+    "range_params",
     "read_safetensors",
     "rules",
     "save_model",
@@ -402,6 +403,12 @@ def manual_seed(seed: typing.SupportsInt | typing.SupportsIndex) -> None:
 
 def matmul_int(a: typing.Any, b: typing.Any) -> numpy.ndarray: ...
 def quantize(w: typing.Any, axis: typing.SupportsInt | typing.SupportsIndex) -> QuantTensor: ...
+def range_params(
+    low: typing.SupportsFloat | typing.SupportsIndex,
+    high: typing.SupportsFloat | typing.SupportsIndex,
+    bits: typing.SupportsInt | typing.SupportsIndex,
+    scheme: str,
+) -> tuple[float, int]: ...
 def read_safetensors(path: typing.Any) -> tuple[dict[str, str], dict]:
     """
     The metadata and the tensors of a safetensors file.
