@@ -186,7 +186,8 @@ __attribute__((always_inline)) inline void add_group(const Group& group) {
   const int8_t* a = group.a;
   const uint8_t* b = group.b;
   Totals sums[R][V];
-  for (ptrdiff_t block = 0; block < blocks; ++block) {
+  ptrdiff_t block = 0;
+  do {
     Packed packed[R][V];
     for (int i = 0; i < R; ++i) {
       for (int v = 0; v < V; ++v) packed[i][v] = start(group.offsets[i * group.offsets_stride + block]);
@@ -199,7 +200,7 @@ __attribute__((always_inline)) inline void add_group(const Group& group) {
         sums[i][v] = block == 0 ? totals(packed[i][v]) : add(sums[i][v], totals(packed[i][v]));
       }
     }
-  }
+  } while (++block < blocks);
 #pragma GCC unroll 4
   for (int i = 0; i < R; ++i) {
 #pragma GCC unroll 4
