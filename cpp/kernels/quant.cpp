@@ -34,71 +34,6 @@ void quantize_run(const float* __restrict x, float scale, int8_t* __restrict q, 
   for (ptrdiff_t i = 0; i < size; ++i) q[i] = quantize_one(x[i], scale);
 }
 
-// The type in which rows of a are laid out for the loop below. x86 multiplies int16 exactly and adds neighbours in
-// int32 (pmaddwd; pmaddubsw would saturate): with one operand widened beforehand GCC finds it. On ARM int8 * int8
-// is exact as it is, with sdot where there is one.
-#if defined(__aarch64__)
-using Wide = int8_t;
-#else
-using Wide = std::int16_t;
-#endif
-
-constexpr int kRows = 4;            // rows of a for which each row of b is read once
-constexpr ptrdiff_t kDepth = 2048;  // of k at a time, so that kRows widened rows stay in the first-level cache
-
-// R rows of a against C rows of b. A plain loop: `omp simd reduction` would hide the dot product from the compiler.
-template <int R, int C>
-void block(const Wide* a, const int8_t* b, ptrdiff_t b_stride, int32_t* c, ptrdiff_t c_stride, ptrdiff_t depth) {
-  int32_t sum[R][C] = {};
-  for (ptrdiff_t p = 0; p < depth; ++p) {
-    for (int i = 0; i < R; ++i) {
-      for (int j = 0; j < C; ++j) sum[i][j] += static_cast<int32_t>(a[i * kDepth + p]) * b[j * b_stride + p];
-    }
-  }
-  for (int i = 0; i < R; ++i) {
-    for (int j = 0; j < C; ++j) c[i * c_stride + j] += sum[i][j];
-  }
-}
-
-template <int R, int C>
-void strip(const Wide* a, const int8_t* b, int32_t* c, ptrdiff_t depth, const MatmulArgs& args) {
-  ptrdiff_t j = 0;
-  for (; j + C <= args.n; j += C) block<R, C>(a, b + j * args.b_stride, args.b_stride, c + j, args.c_stride, depth);
-  for (; j < args.n; ++j) block<R, 1>(a, b + j * args.b_stride, args.b_stride, c + j, args.c_stride, depth);
-}
-
-void matmul(const MatmulArgs& args) {
-  alignas(64) Wide wide[kRows * kDepth];
-  for (ptrdiff_t i = 0; i < args.m; ++i) {
-    for (ptrdiff_t j = 0; j < args.n; ++j) args.c[i * args.c_stride + j] = 0;
-  }
-  for (ptrdiff_t begin = 0; begin < args.k; begin += kDepth) {
-    const ptrdiff_t depth = args.k - begin < kDepth ? args.k - begin : kDepth;
-    for (ptrdiff_t i = 0; i < args.m; i += kRows) {
-      const ptrdiff_t rows = args.m - i < kRows ? args.m - i : kRows;
-      for (ptrdiff_t r = 0; r < rows; ++r) {
-        const int8_t* row = args.a + (i + r) * args.a_stride + begin;
-        for (ptrdiff_t p = 0; p < depth; ++p) wide[r * kDepth + p] = row[p];
-      }
-      const int8_t* b = args.b + begin;
-      int32_t* c = args.c + i * args.c_stride;
-      switch (rows) {
-        case 1:
-          strip<1, 4>(wide, b, c, depth, args);
-          break;
-        case 2:
-          strip<2, 2>(wide, b, c, depth, args);
-          break;
-        case 3:
-          strip<3, 2>(wide, b, c, depth, args);
-          break;
-        default:
-          strip<4, 2>(wide, b, c, depth, args);
-      }
-    }
-  }
-}
-
 void rescale(const RescaleArgs& args) {
   const int32_t* __restrict sum = args.sum;
   const float* __restrict w_scale = args.w_scale;
@@ -120,7 +55,6 @@ void rescale(const RescaleArgs& args) {
 extern const QuantTable PETRAIN_TABLE(quant) = {
     max_abs_run,
     quantize_run,
-    matmul,
     rescale,
 };
 

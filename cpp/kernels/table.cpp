@@ -6,6 +6,7 @@
 namespace petrain::kernels {
 
 extern const GemmTable PETRAIN_TABLE(gemm);
+extern const IntGemmTable PETRAIN_TABLE(int_gemm);
 extern const MatrixTable PETRAIN_TABLE(matrix);
 extern const NnTable PETRAIN_TABLE(nn);
 extern const OptimTable PETRAIN_TABLE(optim);
@@ -17,6 +18,7 @@ extern const WideTable PETRAIN_TABLE(wide);
 extern const KernelTable PETRAIN_TABLE(kernels) = {
     .isa = PETRAIN_STRING(PETRAIN_ISA),
     .gemm = &PETRAIN_TABLE(gemm),
+    .int_gemm = &PETRAIN_TABLE(int_gemm),
     .matrix = &PETRAIN_TABLE(matrix),
     .nn = &PETRAIN_TABLE(nn),
     .optim = &PETRAIN_TABLE(optim),

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "gemm.hpp"
+#include "int_gemm.hpp"
 #include "matrix.hpp"
 #include "nn.hpp"
 #include "optim.hpp"
@@ -15,6 +16,7 @@ namespace petrain::kernels {
 struct KernelTable {
   const char* isa;
   const GemmTable* gemm;
+  const IntGemmTable* int_gemm;
   const MatrixTable* matrix;
   const NnTable* nn;
   const OptimTable* optim;

@@ -1,6 +1,8 @@
+#include <algorithm>
 #include <atomic>
 
 #include "checks.hpp"
+#include "int_gemm.hpp"
 #include "isa.hpp"
 #include "petrain/quant.hpp"
 #include "quant_checks.hpp"
@@ -9,8 +11,7 @@
 namespace petrain {
 namespace {
 
-constexpr std::int64_t kTile = 64;                    // of the output, both ways
-constexpr std::int64_t kProductsPerThread = 1 << 18;  // below this a thread costs more than it saves
+constexpr std::int64_t kElementsPerThread = 1 << 16;  // of rows whose largest number is looked for
 
 void require_matrix(const ConstTensorView& array, const std::string& what) {
   if (array.shape.size() != 2) {
@@ -26,26 +27,6 @@ void require_depth(std::int64_t k) {
   }
 }
 
-struct Product {
-  std::int64_t m, n, k;
-  const std::int8_t *a, *b;
-
-  std::int64_t columns() const { return (n + kTile - 1) / kTile; }
-  std::int64_t tiles() const { return (m + kTile - 1) / kTile * columns(); }
-  int threads() const { return threads_for(std::min(tiles(), m * n * k / kProductsPerThread)); }
-
-  struct Tile {
-    std::int64_t row, column, m, n;
-  };
-  Tile tile(std::int64_t index) const {
-    const std::int64_t row = index / columns() * kTile, column = index % columns() * kTile;
-    return {row, column, std::min(kTile, m - row), std::min(kTile, n - column)};
-  }
-  kernels::MatmulArgs args(const Tile& t, std::int32_t* sums, std::int64_t stride) const {
-    return {a + t.row * k, b + t.column * k, sums, t.m, t.n, k, k, k, stride};
-  }
-};
-
 }  // namespace
 
 Tensor matmul_int(const ConstTensorView& a, const ConstTensorView& b) {
@@ -57,16 +38,16 @@ Tensor matmul_int(const ConstTensorView& a, const ConstTensorView& b) {
   require(b, DType::i8, {n, k}, "b");
   require_depth(k);
   Tensor result(DType::i32, {m, n});
-  const Product product{m, n, k, a.as<std::int8_t>(), b.as<std::int8_t>()};
-  const auto& kernels = *active_kernels().quant;
+  const auto* rows = a.as<std::int8_t>();
   auto* sums = result.as<std::int32_t>();
-  parallel(product.threads(), [&](const Team& team) {
-    const ChunkRange mine = team.share(product.tiles());
-    for (std::int64_t i = mine.begin; i < mine.end; ++i) {
-      const Product::Tile tile = product.tile(i);
-      kernels.matmul(product.args(tile, sums + tile.row * n + tile.column, n));
-    }
-  });
+  const IntMatrix matrix(b.as<std::int8_t>(), n, k);
+  int_product({m, [&](std::int64_t i, std::int8_t* to) { std::copy_n(rows + i * k, k, to); },
+               [&](const SumsBlock& block) {
+                 for (std::int64_t i = 0; i < block.rows; ++i) {
+                   std::copy_n(block.sums + i * block.stride, block.columns, sums + (block.row + i) * n + block.column);
+                 }
+               }},
+              matrix);
   return result;
 }
 
@@ -92,38 +73,32 @@ void linear(const ConstTensorView& x, const QuantTensor& w, const ConstTensorVie
   const auto* biases = bias.as<float>();
   const float largest_scale = *std::max_element(w_scale, w_scale + n);
 
-  Tensor rows(DType::i8, {m, k}), row_scale(DType::f32, {m});
+  Tensor row_scale(DType::f32, {m});
   auto* scales = row_scale.as<float>();
-  const Product product{m, n, k, rows.as<std::int8_t>(), w.values.as<std::int8_t>()};
   const auto& kernels = *active_kernels().quant;
   std::atomic<bool> usable{true};
-  parallel(product.threads(), [&](const Team& team) {
-    const ChunkRange my_rows = team.share(m);
-    for (std::int64_t i = my_rows.begin; i < my_rows.end; ++i) {
-      const float* row = x.as<float>() + i * k;
-      const float most = kernels.max_abs_run(row, k);
+  parallel(threads_for(m * k / kElementsPerThread), [&](const Team& team) {
+    const ChunkRange mine = team.share(m);
+    for (std::int64_t i = mine.begin; i < mine.end; ++i) {
+      const float most = kernels.max_abs_run(x.as<float>() + i * k, k);
       scales[i] = scale_for(most);
-      if (!std::isfinite(most) || !std::isfinite(scales[i] * largest_scale)) {
-        usable = false;
-        break;
-      }
-      kernels.quantize_run(row, scales[i], rows.as<std::int8_t>() + i * k, k);
-    }
-    team.barrier();
-    if (!usable) return;
-    const ChunkRange my_tiles = team.share(product.tiles());
-    std::int32_t sums[kTile * kTile];
-    for (std::int64_t t = my_tiles.begin; t < my_tiles.end; ++t) {
-      const Product::Tile tile = product.tile(t);
-      kernels.matmul(product.args(tile, sums, kTile));
-      for (std::int64_t i = 0; i < tile.m; ++i) {
-        float* out = y.as<float>() + (tile.row + i) * n + tile.column;
-        kernels.rescale({sums + i * kTile, w_scale + tile.column, biases ? biases + tile.column : nullptr, out, tile.n,
-                         scales[tile.row + i]});
-      }
+      if (!std::isfinite(most) || !std::isfinite(scales[i] * largest_scale)) usable = false;
     }
   });
-  if (usable) return;
+  if (usable) {
+    const IntMatrix matrix(w.values.as<std::int8_t>(), n, k);
+    int_product(
+        {m, [&](std::int64_t i, std::int8_t* to) { kernels.quantize_run(x.as<float>() + i * k, scales[i], to, k); },
+         [&](const SumsBlock& block) {
+           for (std::int64_t i = 0; i < block.rows; ++i) {
+             float* out = y.as<float>() + (block.row + i) * n + block.column;
+             kernels.rescale({block.sums + i * block.stride, w_scale + block.column,
+                              biases ? biases + block.column : nullptr, out, block.columns, scales[block.row + i]});
+           }
+         }},
+        matrix);
+    return;
+  }
   require_finite(x, "x");
   float largest = 0;
   for (std::int64_t i = 0; i < m; ++i)
