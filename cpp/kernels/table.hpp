@@ -9,6 +9,7 @@
 #include "nn.hpp"
 #include "optim.hpp"
 #include "quant.hpp"
+#include "quant_format.hpp"
 #include "reduce.hpp"
 #include "wide.hpp"
 
@@ -24,6 +25,7 @@ struct KernelTable {
   const NnTable* nn;
   const OptimTable* optim;
   const QuantTable* quant;
+  const QuantFormatTable* quant_format;
   const ReduceTable* reduce;
   const WideTable* wide;
 };
