@@ -277,8 +277,25 @@ void tile(const Int4TileArgs& args) {
   }
 }
 
+void add_scaled(const AddScaledArgs& args) {
+  const float* __restrict scales = args.scales;
+  for (int i = 0; i < args.rows; ++i) {
+    const int32_t* __restrict products = args.products + i * kInt4Panel;
+    float* __restrict sums = args.sums + i * args.sums_stride;
+    if (args.zeros == nullptr) {
+#pragma omp simd
+      for (int j = 0; j < kInt4Panel; ++j) sums[j] += static_cast<float>(products[j]) * scales[j];
+    } else {
+      const int32_t* __restrict zeros = args.zeros;
+      const int32_t row_sum = args.row_sums[i * args.row_sums_stride];
+#pragma omp simd
+      for (int j = 0; j < kInt4Panel; ++j) sums[j] += static_cast<float>(products[j] - zeros[j] * row_sum) * scales[j];
+    }
+  }
+}
+
 }  // namespace
 
-extern const Int4GemmTable PETRAIN_TABLE(int4_gemm) = {prepare_row, tile};
+extern const Int4GemmTable PETRAIN_TABLE(int4_gemm) = {prepare_row, tile, add_scaled};
 
 }  // namespace petrain::kernels

@@ -31,10 +31,23 @@ struct Int4TileArgs {
   int rows;
 };
 
+// What a group of int8 weights adds: sums[i][j] += float(products[i][j] - zeros[j] row_sums[i]) * scales[j].
+struct AddScaledArgs {
+  const std::int32_t* products;  // kInt4Panel of them for a row
+  const std::int32_t* zeros;     // null: all zero
+  const std::int32_t* row_sums;
+  std::ptrdiff_t row_sums_stride;
+  const float* scales;
+  float* sums;
+  std::ptrdiff_t sums_stride;
+  int rows;
+};
+
 struct Int4GemmTable {
   // depth / kInt4Depth numbers that take the eight off again.
   void (*prepare_row)(const std::int8_t* a, std::ptrdiff_t depth, std::int32_t* offsets);
   void (*tile)(const Int4TileArgs&);
+  void (*add_scaled)(const AddScaledArgs&);
 };
 
 }  // namespace petrain::kernels

@@ -78,16 +78,12 @@ PackedInt8 pack(const IntMatrix& matrix, const std::int8_t* values) {
   const std::int64_t n = matrix.n(), k = matrix.k(), depth = matrix.depth(), count = matrix.panel_count();
   PackedInt8 packed;
   packed.panels = Tensor(DType::i8, {count, depth / 4, kPanel, 4});
-  packed.column_sums = Tensor(DType::i32, {count * kPanel});
   packed.narrow = true;
   const bool limited = active_kernels().int_gemm->limited;
   std::vector<Excess> excess(limited ? count : 0);
   const auto panel = [&](std::int64_t i) { return packed.panels.as<std::int8_t>() + i * depth * kPanel; };
   parallel_for(count, [&](std::int64_t i) {
     fill_panel(matrix, values, i, 0, panel(i));
-    for (std::int64_t j = i * kPanel; j < std::min((i + 1) * kPanel, n); ++j) {
-      packed.column_sums.as<std::int32_t>()[j] = std::accumulate(values + j * k, values + (j + 1) * k, 0);
-    }
     if (limited) excess[i] = limit_panel(panel(i), depth);
   });
   std::int64_t entries = 0;
@@ -118,6 +114,17 @@ const PackedInt8& IntMatrix::packed() const {
   return packed_;
 }
 
+const Tensor& IntMatrix::column_sums() const {
+  std::call_once(sums_once_, [this] {
+    Tensor sums(DType::i32, {panel_count() * kPanel});
+    for (std::int64_t j = 0; j < n_; ++j) {
+      sums.as<std::int32_t>()[j] = std::accumulate(values_ + j * k_, values_ + (j + 1) * k_, 0);
+    }
+    column_sums_ = std::move(sums);
+  });
+  return column_sums_;
+}
+
 const Tensor& IntMatrix::shifted() const {
   std::call_once(shifted_once_, [this] {
     Tensor panels(DType::u8, {panel_count(), depth() / 4, kPanel, 4});
@@ -129,6 +136,42 @@ const Tensor& IntMatrix::shifted() const {
   return shifted_;
 }
 
-std::size_t IntMatrix::nbytes() const { return packed_.nbytes() + shifted_.nbytes(); }
+std::size_t IntMatrix::nbytes() const { return packed_.nbytes() + column_sums_.nbytes() + shifted_.nbytes(); }
+
+GroupedMatrix::GroupedMatrix(const QuantTensor& w) : n_(w.shape[0]), k_(w.shape[1]), bits_(w.spec.bits) {
+  constexpr std::int64_t kDepth = kernels::kInt4Depth;
+  const bool grouped = w.spec.granularity == Granularity::group;
+  group_size_ = grouped ? w.spec.group_size : (k_ + kDepth - 1) / kDepth * kDepth;
+  groups_ = grouped ? k_ / group_size_ : 1;
+  const std::int64_t count = (n_ + kPanel - 1) / kPanel, params = w.scale.size() / (groups_ * n_);
+  scales_ = Tensor(DType::f32, {count, groups_, kPanel});
+  if (!w.zero_point.empty()) zeros_ = Tensor(DType::i32, {count, groups_, kPanel});
+  for (std::int64_t j = 0; j < n_; ++j) {
+    for (std::int64_t g = 0; g < groups_; ++g) {
+      const std::int64_t from = params == 0 ? 0 : j * groups_ + g,
+                         to = (j / kPanel * groups_ + g) * kPanel + j % kPanel;
+      scales_.as<float>()[to] = w.scale.as<float>()[from];
+      if (!zeros_.empty()) zeros_.as<std::int32_t>()[to] = w.zero_point.as<std::int8_t>()[from];
+    }
+  }
+  const std::int64_t panel_bytes = depth() * kPanel * bits_ / 8;
+  panels_ = Tensor(bits_ == 8 ? DType::i8 : DType::u8, {count, panel_bytes});
+  if (bits_ == 4) std::fill_n(panels_.as<std::uint8_t>(), panels_.size(), std::uint8_t{0x88});  // eights are zeros
+  parallel_for(count, [&](std::int64_t i) {
+    std::vector<std::int8_t> row(static_cast<std::size_t>(k_));
+    for (std::int64_t j = 0; j < kPanel && i * kPanel + j < n_; ++j) {
+      unpack(w, (i * kPanel + j) * k_, k_, row.data());
+      for (std::int64_t p = 0; p < k_; ++p) {
+        if (bits_ == 8) {
+          panels_.as<std::int8_t>()[i * panel_bytes + (p / 4 * kPanel + j) * 4 + p % 4] = row[p];
+        } else {
+          const int shift = p % 8 < 4 ? 0 : 4;
+          std::uint8_t& byte = panels_.as<std::uint8_t>()[i * panel_bytes + (p / 8 * kPanel + j) * 4 + p % 4];
+          byte = static_cast<std::uint8_t>((byte & (shift == 0 ? 0xf0 : 0x0f)) | (row[p] + 8) << shift);
+        }
+      }
+    }
+  });
+}
 
 }  // namespace petrain

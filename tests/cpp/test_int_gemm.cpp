@@ -31,7 +31,7 @@ Values values(std::int64_t count, Draw&& draw) {
 std::int64_t wrong(const Values& a, const Values& b, std::int64_t m, std::int64_t n, std::int64_t k) {
   const IntMatrix matrix(b.data(), n, k);
   std::vector<std::int32_t> c(static_cast<std::size_t>(m * n), -1);
-  const auto keep = [&](const petrain::SumsBlock& block) {
+  const auto keep = [&](const petrain::Block<std::int32_t>& block) {
     for (std::int64_t i = 0; i < block.rows; ++i) {
       for (std::int64_t j = 0; j < block.columns; ++j) {
         c[(block.row + i) * n + block.column + j] = block.sums[i * block.stride + j];
@@ -49,10 +49,10 @@ std::int64_t wrong(const Values& a, const Values& b, std::int64_t m, std::int64_
     }
     return found;
   };
-  const auto row = [&](std::int64_t i, std::int8_t* to) { std::copy_n(a.data() + i * k, k, to); };
-  petrain::int_product({m, row, keep}, matrix);
+  const auto row = [&](std::int64_t i, std::int8_t*) { return a.data() + i * k; };
+  petrain::int_product(m, row, matrix, keep);
   std::int64_t found = count_wrong(m);
-  petrain::int_product({1, row, keep}, matrix);
+  petrain::int_product(1, row, matrix, keep);
   found += count_wrong(1);
   return found;
 }

@@ -7,8 +7,8 @@ instruction set and for any number of threads.
 """
 
 from petrain.quant.files import load, save
-from petrain.quant.linear import linear, matmul_int
+from petrain.quant.linear import linear, low_rank, matmul_int
 from petrain.quant.params import QuantParams, range_params
 from petrain.quant.tensor import QuantTensor, quantize
 
-__all__ = ["QuantParams", "QuantTensor", "linear", "load", "matmul_int", "quantize", "range_params", "save"]
+__all__ = ["QuantParams", "QuantTensor", "linear", "load", "low_rank", "matmul_int", "quantize", "range_params", "save"]
