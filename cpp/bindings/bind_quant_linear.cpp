@@ -57,12 +57,12 @@ struct Options {
 
 py::array forward(const QuantLinear& self, py::handle x, const py::object& bias,
                   const std::optional<std::string>& activation, const std::optional<std::pair<float, float>>& clip,
-                  const Params& input, const Params& output, const QuantLinear* residual_a,
-                  const QuantLinear* residual_b) {
+                  const Params& input, const Params& output, const py::object& residual_a,
+                  const py::object& residual_b) {
   const ArrayRef array = borrow(x, "x", Access::read);
   Options options(bias, activation, clip, input, output);
-  options.values.residual_a = residual_a;
-  options.values.residual_b = residual_b;
+  if (!residual_a.is_none()) options.values.residual_a = &residual_a.cast<const QuantLinear&>();
+  if (!residual_b.is_none()) options.values.residual_b = &residual_b.cast<const QuantLinear&>();
   Tensor y = options.result(array.view.shape, self.out_features());
   {
     const py::gil_scoped_release release;

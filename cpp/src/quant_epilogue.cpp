@@ -44,8 +44,9 @@ Epilogue::Epilogue(const TensorView& y, const Shape& shape, const LinearOptions&
     require_finite(options.bias, "bias");
     for (std::int64_t j = 0; options.output && j < n_; ++j) {
       if (std::fabs(bias_[j]) > FLT_MAX / 4) {
-        throw std::invalid_argument("bias: expected numbers of at most " + number_text(FLT_MAX / 4) + " where y is int8, got " +
-                                    number_text(bias_[j]) + " at index " + std::to_string(j));
+        throw std::invalid_argument("bias: expected numbers of at most " + number_text(FLT_MAX / 4) +
+                                    " where y is int8, got " + number_text(bias_[j]) + " at index " +
+                                    std::to_string(j));
       }
     }
   }

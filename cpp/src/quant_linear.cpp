@@ -152,7 +152,8 @@ void require_finite_scales(const QuantRows& rows, float w_scale, bool to_int8) {
   // An integer needs a number: with these, no sum is infinite.
   constexpr double kMostProduct = 255.0 * 255.0, kMostSum = FLT_MAX / 4.0;
   const bool finite_product = std::isfinite(rows.largest_scale * w_scale);
-  if (finite_product && (!to_int8 || kMostProduct * static_cast<double>(rows.k) * rows.largest_scale * w_scale <= kMostSum))
+  if (finite_product &&
+      (!to_int8 || kMostProduct * static_cast<double>(rows.k) * rows.largest_scale * w_scale <= kMostSum))
     return;
   throw std::invalid_argument("expected scales of x and w with a finite product" +
                               std::string(to_int8 ? ", times the longest sum where y is int8" : "") + ", got " +

@@ -227,8 +227,8 @@ class QuantLinear:
         clip: tuple[typing.SupportsFloat | typing.SupportsIndex, typing.SupportsFloat | typing.SupportsIndex] | None,
         x_params: tuple[typing.SupportsFloat | typing.SupportsIndex, typing.SupportsInt | typing.SupportsIndex] | None,
         y_params: tuple[typing.SupportsFloat | typing.SupportsIndex, typing.SupportsInt | typing.SupportsIndex] | None,
-        residual_a: QuantLinear,
-        residual_b: QuantLinear,
+        residual_a: typing.Any,
+        residual_b: typing.Any,
     ) -> numpy.ndarray: ...
     @property
     def packed_nbytes(self) -> int: ...
