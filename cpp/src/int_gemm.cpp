@@ -66,7 +66,7 @@ class IntRows {
         k_(b.k()),
         depth_(b.depth()),
         stride_(depth_ * route_.a_bytes),
-        scratch_(Tensor::uninitialized(DType::i8, {k_})),
+        scratch_(Tensor::uninitialized(DType::i8, {k_ + kScratchSlack})),
         prepared_(DType::i8, {kMostRows * stride_}) {
     if (!packed_.first.empty()) transposed_ = Tensor(DType::u8, {k_, kMostRows});
   }
@@ -104,7 +104,7 @@ class IntRows {
 void row_product(const RowOf& row, const IntMatrix& b, const std::function<void(const Block<std::int32_t>&)>& done) {
   const kernels::IntGemmTable& kernel = *active_kernels().int_gemm;
   const std::int64_t n = b.n(), k = b.k(), depth = b.depth(), blocks = parts(n, kColumns);
-  Tensor scratch = Tensor::uninitialized(DType::i8, {k});
+  Tensor scratch = Tensor::uninitialized(DType::i8, {k + kScratchSlack});
   const std::int8_t* a = row(0, scratch.as<std::int8_t>());
   std::vector<kernels::RowStep> steps(k / 2 + 4);
   const std::ptrdiff_t count = kernel.row_steps(a, k, steps.data());
@@ -130,7 +130,7 @@ class GroupedRows {
         kernel_(*active_kernels().int4_gemm),
         wide_(active_kernels().int_gemm->wide),
         stride_(b.depth() * (b.bits() == 4 ? 1 : wide_.a_bytes)),
-        scratch_(Tensor::uninitialized(DType::i8, {b.k()})),
+        scratch_(Tensor::uninitialized(DType::i8, {b.k() + kScratchSlack})),
         prepared_(DType::i8, {kMostRows, stride_}) {
     if (b.bits() == 4) offsets_ = Tensor(DType::i32, {kMostRows, b.depth() / kernels::kInt4Depth});
     if (!b.zeros().empty()) row_sums_ = Tensor(DType::i32, {kMostRows, b.groups()});

@@ -61,11 +61,15 @@ void Epilogue::finish(float* values, const float* residual, std::int64_t row, st
   const kernels::NnTable& nn = *active_kernels().nn;
   if (residual != nullptr) nn.add_bias(values, residual, columns);
   if (bias_ != nullptr) nn.add_bias(values, bias_ + column, columns);
+  activate(values, columns);
   write(values, row * n_ + column, columns);
 }
 
-void Epilogue::write(float* values, std::int64_t to, std::int64_t size) const {
-  activate(values, size, options_.activation, options_.clip);
+void Epilogue::activate(float* values, std::int64_t size) const {
+  petrain::activate(values, size, options_.activation, options_.clip);
+}
+
+void Epilogue::write(const float* values, std::int64_t to, std::int64_t size) const {
   if (options_.output) {
     active_kernels().quant_format->quantize_run(values, options_.output->scale, options_.output->zero_point,
                                                 {-128, 127}, y_.as<std::int8_t>() + to, size);

@@ -17,8 +17,9 @@ class Epilogue {
 
   // Adds `residual` (null: none) and the bias to the values, which it changes, and writes them to a row of y.
   void finish(float* values, const float* residual, std::int64_t row, std::int64_t column, std::int64_t columns) const;
-  // The last part of it: activation, clip, and to y from element `to` on.
-  void write(float* values, std::int64_t to, std::int64_t size) const;
+  // The parts of it that come after the bias: activation and clip, in place; writing to y from element `to` on.
+  void activate(float* values, std::int64_t size) const;
+  void write(const float* values, std::int64_t to, std::int64_t size) const;
   const float* bias() const { return bias_; }  // null: none
 
  private:
