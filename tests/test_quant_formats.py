@@ -294,9 +294,13 @@ def with_value(value, dtype=np.int8):
             r"zero_point: expected none, as the scheme is symmetric, got shape \(2,\)",
         ),
         ((VALUES, SCALE, ZEROS[:0]), ValueError, "zero_point: expected none, as the scheme is symmetric"),
-        ((VALUES, SCALE, None, 8, "asymmetric"), ValueError, r"zero_point: expected shape \(2,\), .*, got none"),
+        ((VALUES, SCALE, None, 8, "asymmetric"), ValueError, r"zero_point: expected shape \(2,\), got none"),
         ((VALUES, SCALE, ZEROS[:1], 8, "asymmetric"), ValueError, r"zero_point: expected shape \(2,\), got \(1,\)"),
-        ((VALUES, SCALE, ZEROS[:0], 8, "asymmetric"), ValueError, r"zero_point: expected shape \(2,\), .*got \(0,\)"),
+        (
+            (VALUES, SCALE, ZEROS[:0], 8, "asymmetric"),
+            ValueError,
+            r"zero_point: expected shape \(2,\), got shape \(0,\)",
+        ),
         (
             (VALUES, SCALE, ZEROS.astype("i4"), 8, "asymmetric"),
             ValueError,

@@ -1,5 +1,5 @@
-// Rows of activations to int8, and what becomes of integer sums. Everything here is exact or is one IEEE operation after
-// another in a fixed order, so the bytes are the same on every instruction set.
+// Rows of activations to int8, and what becomes of integer sums. Everything here is exact or is one IEEE operation
+// after another in a fixed order, so the bytes are the same on every instruction set.
 #pragma once
 
 #include <cstddef>
