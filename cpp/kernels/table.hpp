@@ -1,7 +1,9 @@
 // All kernels of one instruction set.
 #pragma once
 
+#include "activation.hpp"
 #include "gemm.hpp"
+#include "int4_gemm.hpp"
 #include "int_gemm.hpp"
 #include "matrix.hpp"
 #include "nn.hpp"
@@ -15,7 +17,9 @@ namespace petrain::kernels {
 
 struct KernelTable {
   const char* isa;
+  const ActivationTable* activation;
   const GemmTable* gemm;
+  const Int4GemmTable* int4_gemm;
   const IntGemmTable* int_gemm;
   const MatrixTable* matrix;
   const NnTable* nn;
