@@ -6,8 +6,28 @@ scale is at least 2⁻¹²⁶, the smallest normal number: what is below half of
 same bytes on every instruction set and for any number of threads.
 """
 
+from petrain.quant.calibrate import (
+    EntropyObserver,
+    MinMaxObserver,
+    MovingAverageObserver,
+    MSEObserver,
+    PercentileObserver,
+)
 from petrain.quant.linear import linear, matmul_int
-from petrain.quant.params import QuantParams, range_params
+from petrain.quant.params import ChannelParams, QuantParams, range_params
 from petrain.quant.tensor import QuantTensor, quantize
 
-__all__ = ["QuantParams", "QuantTensor", "linear", "matmul_int", "quantize", "range_params"]
+__all__ = [
+    "ChannelParams",
+    "EntropyObserver",
+    "MSEObserver",
+    "MinMaxObserver",
+    "MovingAverageObserver",
+    "PercentileObserver",
+    "QuantParams",
+    "QuantTensor",
+    "linear",
+    "matmul_int",
+    "quantize",
+    "range_params",
+]
