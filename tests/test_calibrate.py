@@ -1,12 +1,8 @@
 """The ranges that observers choose, against tests/reference/calibrate.py, which holds all samples in memory."""
 
-import ml_dtypes
 import numpy as np
-import petrain
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
+from calibrate_cases import check_params, observed
 from petrain import quant
 from reference import calibrate as reference
 from reference import quant as reference_quant
@@ -39,19 +35,6 @@ def make(name):
 DATA = ["gaussian", "laplace", "relu", "relu6", "swish", "all above zero", "outliers", "heavy tails", "lognormal"]
 
 
-def observed(observer, x, parts=5):
-    for part in np.array_split(x, parts):
-        observer.observe(part)
-    return observer
-
-
-def check_params(observer, low, high):
-    scale, zero_point = reference_quant.range_params(low, high, observer.bits, observer.scheme)
-    params = observer.qparams()
-    assert (params.scale, params.zero_point) == (scale, zero_point)
-    assert (params.bits, params.scheme) == (observer.bits, observer.scheme)
-
-
 # MinMax and moving average
 
 
@@ -60,7 +43,7 @@ def check_params(observer, low, high):
 @pytest.mark.parametrize("name", DATA)
 def test_min_max(name, bits, scheme):
     x = make(name)
-    observer = observed(quant.MinMaxObserver(bits, scheme), x)
+    observer = observed(quant.MinMaxObserver(bits, scheme), *np.array_split(x, 5))
     assert observer.range() == reference.extremes(x)
     assert observer.count == x.size
     check_params(observer, *observer.range())
@@ -129,7 +112,7 @@ def test_moving_average_is_that_of_torch(rng):
 @pytest.mark.parametrize("name", DATA)
 def test_percentile(name, percent, scheme):
     x = make(name)
-    observer = observed(quant.PercentileObserver(scheme=scheme, percentile=percent), x)
+    observer = observed(quant.PercentileObserver(scheme=scheme, percentile=percent), *np.array_split(x, 5))
     low, high = observer.range()
     for end, exact in zip((-low, high), np.multiply(reference.percentile(x, percent, scheme), (-1, 1)), strict=True):
         assert exact <= end <= exact + abs(exact) * WIDTH
@@ -148,7 +131,7 @@ def test_percentile(name, percent, scheme):
 @pytest.mark.parametrize("name", DATA)
 def test_mse_is_as_good_as_a_search_on_the_samples(name, bits, scheme):
     x = make(name)
-    observer = observed(quant.MSEObserver(bits, scheme), x)
+    observer = observed(quant.MSEObserver(bits, scheme), *np.array_split(x, 5))
     error = reference.mean_squared_error(x, *observer.range(), bits, scheme)
     best = reference.mse(x, bits, scheme, 300 if scheme == "symmetric" else 30)
     assert error <= 1.01 * best
@@ -163,7 +146,7 @@ def test_mse_is_as_good_as_a_search_on_the_samples(name, bits, scheme):
 @pytest.mark.parametrize("name", DATA)
 def test_entropy_is_near_the_search_on_the_samples(name, bits):
     x = make(name)
-    low, high = observed(quant.EntropyObserver(bits, "symmetric"), x).range()
+    low, high = observed(quant.EntropyObserver(bits, "symmetric"), *np.array_split(x, 5)).range()
     assert low == -high
     thresholds, divergences = reference.divergences(x, bits)
     chosen = np.interp(high, thresholds, divergences)
@@ -174,7 +157,7 @@ def test_entropy_is_near_the_search_on_the_samples(name, bits):
 @pytest.mark.parametrize("name", DATA)
 def test_asymmetric_entropy_cuts_within_the_extremes(name, bits):
     x = make(name)
-    low, high = observed(quant.EntropyObserver(bits), x).range()
+    low, high = observed(quant.EntropyObserver(bits), *np.array_split(x, 5)).range()
     least, most = reference.extremes(x)
     end = max(-low, high)
     assert least <= low <= high <= most
@@ -187,7 +170,7 @@ def test_asymmetric_entropy_cuts_within_the_extremes(name, bits):
 def test_entropy_leaves_out_a_far_outlier():
     x = np.append(make("laplace"), np.float32(1000))
     for scheme in SCHEMES:
-        assert observed(quant.EntropyObserver(8, scheme), x).range()[1] == 62.5
+        assert observed(quant.EntropyObserver(8, scheme), *np.array_split(x, 5)).range()[1] == 62.5
 
 
 def test_zeros_do_not_change_entropy():
@@ -195,79 +178,6 @@ def test_zeros_do_not_change_entropy():
     with_zeros = np.append(x, np.zeros(5 * x.size, np.float32))
     for scheme in SCHEMES:
         assert (
-            observed(quant.EntropyObserver(8, scheme), with_zeros).range()
-            == observed(quant.EntropyObserver(8, scheme), x).range()
+            observed(quant.EntropyObserver(8, scheme), *np.array_split(with_zeros, 5)).range()
+            == observed(quant.EntropyObserver(8, scheme), *np.array_split(x, 5)).range()
         )
-
-
-# All
-
-OBSERVERS = [
-    quant.MinMaxObserver,
-    quant.MovingAverageObserver,
-    quant.PercentileObserver,
-    quant.EntropyObserver,
-    quant.MSEObserver,
-]
-FINITE = st.floats(width=32, allow_nan=False, allow_infinity=False)
-
-
-@given(
-    hnp.arrays(np.float32, hnp.array_shapes(min_dims=0, max_dims=3, max_side=9), elements=FINITE),
-    st.sampled_from(OBSERVERS),
-    st.sampled_from([8, 4]),
-    st.sampled_from(SCHEMES),
-)
-def test_any_finite_values(x, kind, bits, scheme):
-    observer = kind(bits, scheme)
-    observer.observe(x)
-    low, high = observer.range()
-    least, most = reference.extremes(x)
-    if scheme == "symmetric" and kind not in (quant.MinMaxObserver, quant.MovingAverageObserver):
-        least, most = min(least, -most), max(most, -least)
-    assert min(least, 0) <= low <= high <= max(most, 0)
-    check_params(observer, low, high)
-    assert observer.qparams().scale >= np.finfo(np.float32).tiny
-
-
-@pytest.mark.parametrize("kind", OBSERVERS)
-@pytest.mark.parametrize("scheme", SCHEMES)
-@pytest.mark.parametrize("value", [0.0, -0.0, 1e-45, -1e-45, 5.3, -5.3, 3.4028235e38, -3.4028235e38])
-def test_one_value(kind, scheme, value):
-    observer = kind(scheme=scheme)
-    observer.observe(np.full((2, 3), value, np.float32))
-    low, high = observer.range()
-    assert not np.signbit(low) or low < 0
-    assert abs(value) < 2.0**-140 or max(-low, high) == abs(np.float32(value))
-    params = observer.qparams()
-    if value == 0:
-        assert (params.scale, params.zero_point) == (1.0, 0)
-
-
-@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
-@pytest.mark.parametrize("kind", OBSERVERS)
-def test_dtypes(kind, dtype):
-    x = make("laplace").astype(np.float16 if dtype == "float16" else ml_dtypes.bfloat16)
-    narrow, wide = kind(), kind()
-    narrow.observe(x)
-    wide.observe(x.astype(np.float32))
-    assert narrow.range() == wide.range()
-
-
-@pytest.mark.parametrize("kind", OBSERVERS)
-def test_torch_tensors(kind):
-    torch = pytest.importorskip("torch")
-    x = make("gaussian")
-    ours, theirs = kind(), kind()
-    ours.observe(x)
-    theirs.observe(torch.from_numpy(x).requires_grad_())
-    assert ours.range() == theirs.range()
-
-
-@pytest.mark.parametrize("kind", OBSERVERS)
-def test_before_the_first_observation(kind):
-    observer = kind()
-    for call in (observer.qparams, observer.range):
-        with pytest.raises(petrain.Error, match=r"nothing was observed yet: call observe\(\) first"):
-            call()
-    assert observer.count == 0

@@ -56,8 +56,8 @@ def mse(x, bits, scheme, steps):
 
 
 def divergences(x, bits, bins=2048, step=4):
-    """Thresholds, every so many bins, and their Kullback-Leibler divergences, for the magnitudes: Migacz, GTC 2017. Infinite where more
-    than half lies beyond: with all in one bin, P and Q are the same."""
+    """Thresholds, every so many bins, and their Kullback-Leibler divergences, of the magnitudes: Migacz, GTC 2017.
+    Infinite where more than half lies beyond: with all in one bin, P and Q are the same."""
     magnitudes = np.abs(x[x != 0]).astype(np.float64)
     counts, edges = np.histogram(magnitudes, bins, range=(0, magnitudes.max()))
     levels = 2 ** (bits - 1)
