@@ -139,6 +139,21 @@ def test_mse_is_as_good_as_a_search_on_the_samples(name, bits, scheme):
     check_params(observer, *observer.range())
 
 
+@pytest.mark.parametrize("name", DATA)
+def test_mse_is_no_worse_than_the_histogram_of_torch(name):
+    observers = pytest.importorskip("torch.ao.quantization.observer")
+    torch = pytest.importorskip("torch")
+    x = make(name)
+    ours, theirs = quant.MSEObserver(), observers.HistogramObserver(torch.qint8, qscheme=torch.per_tensor_affine)
+    for part in np.array_split(x, 5):
+        ours.observe(part)
+        theirs(torch.from_numpy(part))
+    scale, zero_point = (value.item() for value in theirs.calculate_qparams())
+    low, high = (-128 - zero_point) * scale, (127 - zero_point) * scale
+    error = reference.mean_squared_error(x, *ours.range(), 8, "asymmetric")
+    assert error <= 1.005 * reference.mean_squared_error(x, low, high, 8, "asymmetric")
+
+
 # Entropy
 
 

@@ -1,6 +1,7 @@
 #include <pybind11/stl.h>
 
 #include <cstring>
+#include <utility>
 
 #include "arrays.hpp"
 #include "petrain/calibrate.hpp"
@@ -37,16 +38,16 @@ std::vector<Range> ranges_from(py::handle low, py::handle high) {
 }
 
 template <class Observer>
-py::tuple ranges_of(const Observer& self) {
+std::pair<py::array, py::array> ranges_of(const Observer& self) {
   std::vector<double> low, high;
   for (const Range& range : self.ranges()) {
     low.push_back(range.low);
     high.push_back(range.high);
   }
-  return py::make_tuple(numpy_of(low), numpy_of(high));
+  return {numpy_of(low), numpy_of(high)};
 }
 
-py::tuple pair_of(Range range) { return py::make_tuple(range.low, range.high); }
+std::pair<double, double> pair_of(Range range) { return {range.low, range.high}; }
 
 Scheme scheme_of(bool symmetric) { return symmetric ? Scheme::symmetric : Scheme::asymmetric; }
 
@@ -76,7 +77,7 @@ void register_histogram(py::module_& module) {
              std::vector<std::int32_t> numbers;
              std::vector<std::int64_t> counts;
              self.parts(numbers, counts);
-             return py::make_tuple(numpy_of(numbers), numpy_of(counts));
+             return std::pair(numpy_of(numbers), numpy_of(counts));
            })
       .def(
           "percentile_range",

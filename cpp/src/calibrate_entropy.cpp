@@ -17,14 +17,15 @@ class EvenBins {
     const auto [low, high] = seen.extremes();
     const double greatest = std::max(-low, high);
     width_ = greatest / side;
-    counts_.resize(static_cast<std::size_t>(origin_ + side));
+    counts_.resize(static_cast<std::size_t>(origin_) + static_cast<std::size_t>(side));
     for (Histogram::Bin bin : seen.bins()) {
       if (bin.low == 0 && bin.high == 0) continue;
       if (magnitudes && bin.low < 0) bin = {-bin.high, -bin.low, bin.count};
       spread(bin);
     }
     first_ = magnitudes ? 0 : origin_ - static_cast<int>(std::ceil(std::max(-low, 0.0) / width_));
-    last_ = magnitudes ? side : origin_ + static_cast<int>(std::ceil(std::max(high, 0.0) / width_));
+    const int positive = high > 0 ? static_cast<int>(std::min<double>(side, std::floor(high / width_) + 1)) : 0;
+    last_ = magnitudes ? side : origin_ + positive;
     below_.assign(counts_.size() + 1, 0);
     for (std::size_t i = 0; i < counts_.size(); ++i) {
       below_[i + 1] = below_[i] + counts_[i];

@@ -114,7 +114,11 @@ class Search {
       count += static_cast<double>(bin.count);
     }
     const double last = std::max(std::sqrt(squares / count) / 16, kLeast);
-    for (double share = 1; share >= last; share *= kStep) result.push_back(greatest * share);
+    double share = 1;
+    while (share >= last) {
+      result.push_back(greatest * share);
+      share *= kStep;
+    }
     return result;
   }
 

@@ -19,7 +19,7 @@ class Observer(ABC):
     One observer is for one thread at a time; several are put together by :meth:`merge`.
     """
 
-    _core: Any
+    _seen: Any
     _setting_names: tuple[str, ...] = ("bits", "scheme")  # arguments of the constructor, by which they are attributes
 
     def __init__(self, *, bits: int, scheme: Scheme) -> None:
@@ -47,7 +47,7 @@ class Observer(ABC):
     @property
     def count(self) -> int:
         """How many numbers were seen."""
-        return int(self._core.count)
+        return int(self._seen.count)
 
     def observe(self, x: Array) -> None:
         """Take the numbers of an array into account.
@@ -59,7 +59,7 @@ class Observer(ABC):
             ValueError: the dtype or layout is another, x is empty, or holds NaN or infinity (the message names the
                 index of the first). The observer is as it was.
         """
-        self._core.observe(x)
+        self._seen.observe(x)
 
     @abstractmethod
     def qparams(self) -> Any:
@@ -75,7 +75,7 @@ class Observer(ABC):
         if type(other) is not type(self):
             raise TypeError(f"other: expected {type(self).__name__}, got {type(other).__name__}")
         self._expect_settings(other._settings(), "other")
-        self._core.merge(other._core)
+        self._seen.merge(other._seen)
 
     def state_dict(self) -> dict[str, Any]:
         """Settings and what was seen: numbers, text, and new NumPy arrays."""
@@ -96,7 +96,7 @@ class Observer(ABC):
         named = {"version": _VERSION, "observer": type(self).__name__, **self._settings()}
         self._expect_settings({key: state[key] for key in named}, "state_dict", named)
         try:
-            self._core = self._from_parts(state)
+            self._seen = self._from_parts(state)
         except (TypeError, ValueError) as error:
             raise ValueError(f"state_dict: {error}") from error
 

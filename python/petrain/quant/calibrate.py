@@ -16,6 +16,8 @@ from petrain.quant.params import ChannelParams, QuantParams, Scheme, range_param
 class _RangeObserver(Observer):
     """Keeps a lowest and a highest number, or one of each for each index along ``axis``."""
 
+    _seen: _core.MinMax | _core.MovingAverage
+
     def __init__(self, bits: int, scheme: Scheme, axis: int | None) -> None:
         self.axis = axis
         super().__init__(bits=bits, scheme=scheme)
@@ -26,7 +28,7 @@ class _RangeObserver(Observer):
         Raises:
             petrain.Error: nothing was observed yet.
         """
-        low, high = self._core.ranges()
+        low, high = self._seen.ranges()
         if self.count == 0:
             raise Error("nothing was observed yet: call observe() first")
         return (low, high) if self.axis is not None else (float(low[0]), float(high[0]))
@@ -46,7 +48,7 @@ class _RangeObserver(Observer):
         return ChannelParams(scale, zero_point, self.axis, self.bits, self.scheme)
 
     def _parts(self) -> dict[str, Any]:
-        low, high = self._core.ranges()
+        low, high = self._seen.ranges()
         return {"count": self.count, "low": low, "high": high}
 
 
@@ -76,7 +78,7 @@ class MinMaxObserver(_RangeObserver):
 
     def reset(self) -> None:
         """Forget what was seen."""
-        self._core = _core.MinMax(self.axis)
+        self._seen = _core.MinMax(self.axis)
 
     def _from_parts(self, parts: Mapping[str, Any]) -> _core.MinMax:
         return _core.MinMax(self.axis, parts["low"], parts["high"], parts["count"])
@@ -108,6 +110,7 @@ class MovingAverageObserver(_RangeObserver):
         (-0.5, 2.0)
     """
 
+    _seen: _core.MovingAverage
     _setting_names = ("bits", "scheme", "axis", "averaging_constant")
 
     def __init__(
@@ -122,10 +125,10 @@ class MovingAverageObserver(_RangeObserver):
 
     def reset(self) -> None:
         """Forget what was seen."""
-        self._core = _core.MovingAverage(self.averaging_constant, self.axis)
+        self._seen = _core.MovingAverage(self.averaging_constant, self.axis)
 
     def _parts(self) -> dict[str, Any]:
-        return {**super()._parts(), "arrays": self._core.arrays}
+        return {**super()._parts(), "arrays": self._seen.arrays}
 
     def _from_parts(self, parts: Mapping[str, Any]) -> _core.MovingAverage:
         return _core.MovingAverage(
@@ -136,9 +139,11 @@ class MovingAverageObserver(_RangeObserver):
 class _HistogramObserver(Observer):
     """Keeps exact counts in bins by sign, exponent and 9 bits of the mantissa, and the exact extremes."""
 
+    _seen: _core.Histogram
+
     def reset(self) -> None:
         """Forget what was seen."""
-        self._core = _core.Histogram()
+        self._seen = _core.Histogram()
 
     def qparams(self) -> QuantParams:
         """Scale and zero point for :meth:`range`.
@@ -154,7 +159,7 @@ class _HistogramObserver(Observer):
         return self.scheme == "symmetric"
 
     def _parts(self) -> dict[str, Any]:
-        (low, high), (bins, counts) = self._core.extremes(), self._core.parts()
+        (low, high), (bins, counts) = self._seen.extremes(), self._seen.parts()
         return {"low": low, "high": high, "bins": bins, "counts": counts}
 
     def _from_parts(self, parts: Mapping[str, Any]) -> _core.Histogram:
@@ -199,7 +204,7 @@ class PercentileObserver(_HistogramObserver):
         Raises:
             petrain.Error: nothing was observed yet.
         """
-        return self._core.percentile_range(self.percentile, self._symmetric)
+        return self._seen.percentile_range(self.percentile, self._symmetric)
 
 
 class EntropyObserver(_HistogramObserver):
@@ -237,7 +242,7 @@ class EntropyObserver(_HistogramObserver):
         Raises:
             petrain.Error: nothing was observed yet.
         """
-        return self._core.entropy_range(self.bits, self._symmetric)
+        return self._seen.entropy_range(self.bits, self._symmetric)
 
 
 class MSEObserver(_HistogramObserver):
@@ -270,4 +275,4 @@ class MSEObserver(_HistogramObserver):
         Raises:
             petrain.Error: nothing was observed yet.
         """
-        return self._core.mse_range(self.bits, self._symmetric)
+        return self._seen.mse_range(self.bits, self._symmetric)
