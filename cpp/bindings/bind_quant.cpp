@@ -1,5 +1,6 @@
 #include "arrays.hpp"
 #include "petrain/quant.hpp"
+#include "src/quant_spec.hpp"
 
 namespace petrain::python {
 namespace {
@@ -30,12 +31,6 @@ py::array linear_new(py::handle x, const QuantTensor& w, const py::object& bias)
     linear(input.view, w, biases.view, y.view());
   }
   return as_numpy(std::move(y));
-}
-
-Scheme scheme_from(const std::string& name) {
-  if (name == "symmetric") return Scheme::symmetric;
-  if (name == "asymmetric") return Scheme::asymmetric;
-  throw std::invalid_argument("scheme: expected \"symmetric\" or \"asymmetric\", got \"" + name + "\"");
 }
 
 }  // namespace

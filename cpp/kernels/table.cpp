@@ -5,6 +5,7 @@
 
 namespace petrain::kernels {
 
+extern const FakeQuantTable PETRAIN_TABLE(fake_quant);
 extern const GemmTable PETRAIN_TABLE(gemm);
 extern const MatrixTable PETRAIN_TABLE(matrix);
 extern const NnTable PETRAIN_TABLE(nn);
@@ -15,6 +16,7 @@ extern const WideTable PETRAIN_TABLE(wide);
 
 extern const KernelTable PETRAIN_TABLE(kernels) = {
     .isa = PETRAIN_STRING(PETRAIN_ISA),
+    .fake_quant = &PETRAIN_TABLE(fake_quant),
     .gemm = &PETRAIN_TABLE(gemm),
     .matrix = &PETRAIN_TABLE(matrix),
     .nn = &PETRAIN_TABLE(nn),

@@ -1,6 +1,7 @@
 // All kernels of one instruction set.
 #pragma once
 
+#include "fake_quant.hpp"
 #include "gemm.hpp"
 #include "matrix.hpp"
 #include "nn.hpp"
@@ -13,6 +14,7 @@ namespace petrain::kernels {
 
 struct KernelTable {
   const char* isa;
+  const FakeQuantTable* fake_quant;
   const GemmTable* gemm;
   const MatrixTable* matrix;
   const NnTable* nn;

@@ -8,6 +8,7 @@
 #include <stdexcept>
 #include <string>
 
+#include "kernels/convert.hpp"
 #include "petrain/tensor.hpp"
 
 namespace petrain {
@@ -24,6 +25,10 @@ inline float scale_for(float max_abs) {
   return max_abs == 0 ? 1.0F : bounded_scale(static_cast<double>(max_abs) / 127, 127);
 }
 
+inline void require_bits(int bits) {
+  if (bits != 8 && bits != 4) throw std::invalid_argument("bits: expected 8 or 4, got " + std::to_string(bits));
+}
+
 inline void require_dtype(const ConstTensorView& array, DType dtype, const std::string& what) {
   if (array.dtype != dtype) {
     throw std::invalid_argument(what + ": expected dtype " + dtype_name(dtype) + ", got " + dtype_name(array.dtype));
@@ -36,18 +41,31 @@ inline void require_elements(const ConstTensorView& array, const std::string& wh
   }
 }
 
+inline void require_quantizable(const ConstTensorView& array, const std::string& what) {
+  if (array.dtype != DType::f32 && array.dtype != DType::f16 && array.dtype != DType::bf16) {
+    throw std::invalid_argument(what + ": expected dtype float32, float16 or bfloat16, got " + dtype_name(array.dtype));
+  }
+}
+
+// Of a float32, float16 or bfloat16 array.
+inline float number_at(const ConstTensorView& array, std::int64_t i) {
+  if (array.dtype == DType::f16) return kernels::from_float16(array.as<std::uint16_t>()[i]);
+  if (array.dtype == DType::bf16) return kernels::from_bfloat16(array.as<std::uint16_t>()[i]);
+  return array.as<float>()[i];
+}
+
 // Throws for the first NaN or infinity, in memory order; does nothing where there is none.
 inline void require_finite(const ConstTensorView& array, const std::string& what) {
-  const auto* values = array.as<float>();
   for (std::int64_t i = 0, size = array.size(); i < size; ++i) {
-    if (std::isfinite(values[i])) continue;
+    const float value = number_at(array, i);
+    if (std::isfinite(value)) continue;
     Shape index(array.shape.size());
     std::int64_t rest = i;
     for (std::size_t d = index.size(); d-- > 0; rest /= array.shape[d]) index[d] = rest % array.shape[d];
     throw std::invalid_argument(what + ": expected finite values, got " +
-                                (std::isnan(values[i]) ? "nan"
-                                 : values[i] > 0       ? "inf"
-                                                       : "-inf") +
+                                (std::isnan(value) ? "nan"
+                                 : value > 0       ? "inf"
+                                                   : "-inf") +
                                 " at index " + shape_text(index));
   }
 }

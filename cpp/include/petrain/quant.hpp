@@ -9,6 +9,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 
 #include "petrain/tensor.hpp"
 
@@ -29,6 +30,23 @@ struct QuantParams {
 // finite, and is 1 where low = high = 0. Throws std::invalid_argument where a number is not finite, low > high, or bits
 // are neither 8 nor 4.
 QuantParams range_params(double low, double high, int bits, Scheme scheme);
+
+// Which elements share a scale and a zero point. tensor: all. channel: those of one index along an axis. group: of
+// these, in row-major order, each run of group_size; for a matrix (N, K) and axis 0, group_size neighbours of a row.
+enum class Granularity : std::uint8_t { tensor, channel, group };
+
+// A format.
+struct QuantSpec {
+  int bits = 8;  // or 4
+  Scheme scheme = Scheme::symmetric;
+  Granularity granularity = Granularity::channel;
+  int axis = 0;                 // of the channels; may be negative; of no meaning per tensor
+  std::int64_t group_size = 0;  // per group: 32, 64 or 128, which divides the elements of a channel; else 0
+
+  bool operator==(const QuantSpec&) const = default;
+};
+
+std::string spec_text(const QuantSpec& spec);  // "int4, asymmetric, per group of 32 along axis 0"
 
 // value[i] = float(values[i]) * scale[c] with c the index of the element along `axis`.
 struct QuantTensor {

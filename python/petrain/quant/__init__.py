@@ -8,6 +8,17 @@ same bytes on every instruction set and for any number of threads.
 
 from petrain.quant.linear import linear, matmul_int
 from petrain.quant.params import QuantParams, range_params
+from petrain.quant.qat import LSQ, fake_quantize, fake_quantize_backward
 from petrain.quant.tensor import QuantTensor, quantize
 
-__all__ = ["QuantParams", "QuantTensor", "linear", "matmul_int", "quantize", "range_params"]
+__all__ = [
+    "LSQ",
+    "QuantParams",
+    "QuantTensor",
+    "fake_quantize",
+    "fake_quantize_backward",
+    "linear",
+    "matmul_int",
+    "quantize",
+    "range_params",
+]

@@ -1,0 +1,21 @@
+// What fake quantization by itself and in a step of an optimizer share.
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/fake_quant.hpp"
+#include "petrain/qat.hpp"
+
+namespace petrain {
+
+bool share_memory(const ConstTensorView& a, const ConstTensorView& b);
+
+// See bound_scales.
+float largest_scale(const QuantSpec& spec);
+float clamped_scale(float scale, float largest);
+
+// Of a spec that was checked.
+kernels::FakeQuantFormat fake_quant_format(const QuantSpec& spec, const Shape& shape, const float* scale,
+                                           const std::int8_t* zero_point);
+
+}  // namespace petrain
