@@ -145,8 +145,8 @@ def test_linear_rounds_long_sums_as_float32_does():
     check_linear(x, w, None)
 
 
-def test_linear_takes_values_of_minus_128():
-    x, values, scale = np.ones((3, 40), np.float32), np.full((5, 40), -128, np.int8), np.full(5, 0.5, np.float32)
+def test_linear_takes_values_of_minus_127():
+    x, values, scale = np.ones((3, 40), np.float32), np.full((5, 40), -127, np.int8), np.full(5, 0.5, np.float32)
     y = quant.linear(x, quant.QuantTensor(values, scale))
     assert same_bytes(y, reference.linear(x, values, scale))
 
@@ -189,8 +189,9 @@ def with_value(array, index, value):
         (X[None], Q, None, r"x: expected two dimensions, got shape \(1, 2, 3\)"),
         (X, Q, np.ones(3, np.float32), r"bias: expected shape \(4,\), got \(3,\)"),
         (X, Q, np.ones(4, np.float64), "bias: expected dtype float32, got float64"),
-        (X, quant.quantize(np.ones((4, 3), "f"), 1), None, r"w: expected two dimensions quantized along axis 0"),
-        (X, quant.quantize(np.ones(3, "f")), None, r"w: expected two dimensions .* got shape \(3,\) and axis 0"),
+        (X, quant.quantize(np.ones((4, 3), "f"), axis=1), None, "per channel along axis 0, got .* along axis 1"),
+        (X, quant.quantize(np.ones((4, 3), "f"), 4), None, r"w: expected two dimensions, int8, .* got .*, int4,"),
+        (X, quant.quantize(np.ones(3, "f")), None, r"w: expected two dimensions, .* got shape \(3,\), int8"),
         (
             X * np.float32(1e30),
             quant.quantize(np.full((4, 3), 1e30, "f")),

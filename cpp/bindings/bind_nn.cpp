@@ -108,7 +108,7 @@ void register_weights(py::module_& module) {
       module, "Int8Weight", "Stored as int8 (out, in) with a float32 scale for each row; see petrain.quant.")
       .def(py::init([](py::handle values, py::handle scale) {
              return std::make_shared<Int8Weight>(QuantTensor(copy_of(borrow(values, "values", Access::read)),
-                                                             copy_of(borrow(scale, "scale", Access::read)), 0));
+                                                             copy_of(borrow(scale, "scale", Access::read))));
            }),
            py::arg("values"), py::arg("scale"), "Copies int8 (out, in) and float32 (out,).");
   py::class_<LowRankWeight, Weight, std::shared_ptr<LowRankWeight>>(

@@ -19,13 +19,6 @@ float max_abs_run(const float* x, ptrdiff_t size) {
   return __builtin_bit_cast(float, most);
 }
 
-void max_abs_columns(const float* __restrict x, float* __restrict maxima, ptrdiff_t size) {
-#pragma omp simd
-  for (ptrdiff_t i = 0; i < size; ++i) {
-    maxima[i] = __builtin_bit_cast(float, larger(magnitude_bits(maxima[i]), magnitude_bits(x[i])));
-  }
-}
-
 // A true division: a product with 1 / scale rounds twice. In [2²³, 2²⁴) the distance between floats is 1, so adding
 // 1.5 * 2²³ rounds half to even, as every addition does, and leaves the integer in the low bits.
 int8_t quantize_one(float x, float scale) {
@@ -39,22 +32,6 @@ int8_t quantize_one(float x, float scale) {
 void quantize_run(const float* __restrict x, float scale, int8_t* __restrict q, ptrdiff_t size) {
 #pragma omp simd
   for (ptrdiff_t i = 0; i < size; ++i) q[i] = quantize_one(x[i], scale);
-}
-
-void quantize_columns(const float* __restrict x, const float* __restrict scale, int8_t* __restrict q, ptrdiff_t size) {
-#pragma omp simd
-  for (ptrdiff_t i = 0; i < size; ++i) q[i] = quantize_one(x[i], scale[i]);
-}
-
-void dequantize_run(const int8_t* __restrict q, float scale, float* __restrict x, ptrdiff_t size) {
-#pragma omp simd
-  for (ptrdiff_t i = 0; i < size; ++i) x[i] = static_cast<float>(q[i]) * scale;
-}
-
-void dequantize_columns(const int8_t* __restrict q, const float* __restrict scale, float* __restrict x,
-                        ptrdiff_t size) {
-#pragma omp simd
-  for (ptrdiff_t i = 0; i < size; ++i) x[i] = static_cast<float>(q[i]) * scale[i];
 }
 
 // The type in which rows of a are laid out for the loop below. x86 multiplies int16 exactly and adds neighbours in
@@ -141,7 +118,10 @@ void rescale(const RescaleArgs& args) {
 }  // namespace
 
 extern const QuantTable PETRAIN_TABLE(quant) = {
-    max_abs_run, max_abs_columns, quantize_run, quantize_columns, dequantize_run, dequantize_columns, matmul, rescale,
+    max_abs_run,
+    quantize_run,
+    matmul,
+    rescale,
 };
 
 }  // namespace petrain::kernels

@@ -11,6 +11,7 @@ extern const MatrixTable PETRAIN_TABLE(matrix);
 extern const NnTable PETRAIN_TABLE(nn);
 extern const OptimTable PETRAIN_TABLE(optim);
 extern const QuantTable PETRAIN_TABLE(quant);
+extern const QuantFormatTable PETRAIN_TABLE(quant_format);
 extern const ReduceTable PETRAIN_TABLE(reduce);
 extern const WideTable PETRAIN_TABLE(wide);
 
@@ -22,6 +23,7 @@ extern const KernelTable PETRAIN_TABLE(kernels) = {
     .nn = &PETRAIN_TABLE(nn),
     .optim = &PETRAIN_TABLE(optim),
     .quant = &PETRAIN_TABLE(quant),
+    .quant_format = &PETRAIN_TABLE(quant_format),
     .reduce = &PETRAIN_TABLE(reduce),
     .wide = &PETRAIN_TABLE(wide),
 };

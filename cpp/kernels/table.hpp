@@ -7,6 +7,7 @@
 #include "nn.hpp"
 #include "optim.hpp"
 #include "quant.hpp"
+#include "quant_format.hpp"
 #include "reduce.hpp"
 #include "wide.hpp"
 
@@ -20,6 +21,7 @@ struct KernelTable {
   const NnTable* nn;
   const OptimTable* optim;
   const QuantTable* quant;
+  const QuantFormatTable* quant_format;
   const ReduceTable* reduce;
   const WideTable* wide;
 };

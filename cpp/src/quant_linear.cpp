@@ -72,11 +72,11 @@ Tensor matmul_int(const ConstTensorView& a, const ConstTensorView& b) {
 
 void linear(const ConstTensorView& x, const QuantTensor& w, const ConstTensorView& bias, const TensorView& y) {
   w.validate();
-  if (w.shape().size() != 2 || w.axis != 0) {
-    throw std::invalid_argument("w: expected two dimensions quantized along axis 0, got shape " +
-                                shape_text(w.shape()) + " and axis " + std::to_string(w.axis));
+  if (w.shape.size() != 2 || w.spec != QuantSpec{}) {
+    throw std::invalid_argument("w: expected two dimensions, " + spec_text({}) + ", got shape " + shape_text(w.shape) +
+                                ", " + spec_text(w.spec));
   }
-  const std::int64_t n = w.shape()[0], k = w.shape()[1];
+  const std::int64_t n = w.shape[0], k = w.shape[1];
   const bool one_row = x.shape.size() == 1;
   require_dtype(x, DType::f32, "x");
   if (!one_row) require_matrix(x, "x");

@@ -8,7 +8,7 @@
 namespace petrain {
 
 QuantParams range_params(double low, double high, int bits, Scheme scheme) {
-  if (bits != 8 && bits != 4) throw std::invalid_argument("bits: expected 8 or 4, got " + std::to_string(bits));
+  require_bits(bits);
   if (!std::isfinite(low) || !std::isfinite(high) || low > high) {
     throw std::invalid_argument("range: expected finite numbers, the lower one first, got " + number_text(low) +
                                 " and " + number_text(high));

@@ -46,11 +46,11 @@ void DenseWeight::collect(const std::string& name, std::vector<NamedTensor>& ten
 }
 
 Int8Weight::Int8Weight(QuantTensor values) : quantized_(std::move(values)) {
-  require_matrix(quantized_.values, DType::i8, "weight");
-  if (quantized_.axis != 0) {
-    throw std::invalid_argument("weight: expected a scale for each output (axis 0), got axis " +
-                                std::to_string(quantized_.axis));
+  if (quantized_.spec != QuantSpec{}) {
+    throw std::invalid_argument("weight: expected a scale for each output (" + spec_text({}) + "), got " +
+                                spec_text(quantized_.spec));
   }
+  require_matrix(quantized_.values, DType::i8, "weight");
 }
 
 void Int8Weight::forward(const Tensor& x, const float* bias, Tensor& y, Tape*) const {

@@ -258,6 +258,36 @@ void quantization(const Emit& emit) {
   emit("quant/linear", layer);
 }
 
+// Every format, from every type.
+void quantized_formats(const Emit& emit) {
+  constexpr std::pair<Scheme, const char*> kSchemes[] = {{Scheme::symmetric, "symmetric"},
+                                                         {Scheme::asymmetric, "asymmetric"}};
+  constexpr std::pair<Granularity, const char*> kGranularities[] = {
+      {Granularity::tensor, "tensor"}, {Granularity::channel, "channel"}, {Granularity::group, "group"}};
+  const Shape shape = {64, 9, 128};
+  for (const int bits : {8, 4}) {
+    for (const auto& [scheme, scheme_name] : kSchemes) {
+      for (const auto& [granularity, granularity_name] : kGranularities) {
+        Digest digest;
+        for (const DType dtype : {DType::f32, DType::f16, DType::bf16}) {
+          Random random(8);
+          const auto w = numbers(random, dtype, static_cast<std::size_t>(element_count(shape)));
+          for (const int axis : {0, 1, 2}) {
+            const std::int64_t group_size = granularity == Granularity::group ? 32 : 0;
+            const QuantTensor q = quantize({w.data(), dtype, shape}, {bits, scheme, granularity, axis, group_size});
+            digest.add(q.values.view());
+            digest.add(q.scale.view());
+            if (!q.zero_point.empty()) digest.add(q.zero_point.view());
+            const Tensor back = dequantize(q, dtype);
+            digest.add(back.view());
+          }
+        }
+        emit("quant/int" + std::to_string(bits) + " " + scheme_name + " " + granularity_name, digest);
+      }
+    }
+  }
+}
+
 // What a layer does beside products.
 void layers(const Emit& emit) {
   Random random(4);
@@ -288,8 +318,8 @@ void initial_values(const Emit& emit) {
 }
 
 using Operator = void (*)(const Emit& emit);
-constexpr Operator kOperators[] = {update_rules, adafactor, storage,       accumulation,
-                                   quantization, layers,    initial_values};
+constexpr Operator kOperators[] = {update_rules, adafactor, storage,        accumulation,
+                                   quantization, layers,    initial_values, quantized_formats};
 
 std::vector<std::string> all_lines() {
   std::vector<std::string> lines;

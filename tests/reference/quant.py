@@ -1,4 +1,4 @@
-"""int8 quantization as its definition reads: float32 operations one after another, integer sums in int64."""
+"""Quantization as its definition reads: float32 operations one after another, integer sums in int64."""
 
 import numpy as np
 
@@ -51,3 +51,54 @@ def range_params(low, high, bits, scheme):
     largest = np.nextafter(F32.max / np.float32(steps), np.float32(0))
     scale = float(np.float32(np.clip(extent / steps, F32.tiny, largest)))
     return scale, 0 if scheme == "symmetric" else int(np.clip(np.rint(least - low / scale), least, most))
+
+
+def limits(bits, scheme):
+    most = 2 ** (bits - 1) - 1
+    return (-most if scheme == "symmetric" else -most - 1), most
+
+
+def split(w, granularity, axis, group_size):
+    """As (channels, groups, elements that share a scale)."""
+    if granularity == "tensor":
+        return w.reshape(1, 1, -1)
+    channels = np.moveaxis(w, axis, 0).reshape(w.shape[axis], -1)
+    return channels.reshape(len(channels), -1, group_size if granularity == "group" else channels.shape[1])
+
+
+def join(parts, shape, granularity, axis):
+    if granularity == "tensor":
+        return parts.reshape(shape)
+    moved = [shape[axis]] + [n for d, n in enumerate(shape) if d != axis % len(shape)]
+    return np.ascontiguousarray(np.moveaxis(parts.reshape(moved), 0, axis))
+
+
+def params_shape(parts, granularity):
+    return {"tensor": (), "channel": parts.shape[:1], "group": parts.shape[:2]}[granularity]
+
+
+def encode(w, bits=8, scheme="symmetric", granularity="channel", axis=0, group_size=None):
+    """The integers, scales and zero points; the last are zeros where the scheme is symmetric."""
+    parts = split(w.astype(np.float32), granularity, axis, group_size)
+    params = [[range_params(float(part.min()), float(part.max()), bits, scheme) for part in row] for row in parts]
+    scale = np.array([[s for s, _ in row] for row in params], np.float32)
+    zero_point = np.array([[z for _, z in row] for row in params], np.int8)
+    with np.errstate(over="ignore"):  # a quotient that is infinite is clamped
+        quotient = parts / scale[..., None]
+    assert quotient.dtype == np.float32
+    integers = np.clip(np.rint(quotient) + zero_point[..., None], *limits(bits, scheme)).astype(np.int8)
+    shape = params_shape(parts, granularity)
+    return join(integers, w.shape, granularity, axis), scale.reshape(shape), zero_point.reshape(shape)
+
+
+def decode(values, scale, zero_point, granularity="channel", axis=0, group_size=None):
+    parts = split(values.astype(np.int32), granularity, axis, group_size)
+    wide = (*parts.shape[:2], 1)
+    numbers = (parts - zero_point.astype(np.int32).reshape(wide)).astype(np.float32) * scale.reshape(wide)
+    return join(numbers, values.shape, granularity, axis)
+
+
+def pack4(values):
+    """Two integers to a byte, the first in the lower bits."""
+    flat = np.append(values.ravel(), np.zeros(values.size % 2, np.int8)) & 15
+    return (flat[0::2] | flat[1::2] << 4).astype(np.uint8)

@@ -62,11 +62,11 @@ class DenseWeight final : public Weight {
 // gradients pass through it.
 class Int8Weight final : public Weight {
  public:
-  explicit Int8Weight(QuantTensor values);  // (out, in), along axis 0
+  explicit Int8Weight(QuantTensor values);  // (out, in), in the default format
 
   const char* format() const override { return "int8"; }
-  std::int64_t out_features() const override { return quantized_.shape()[0]; }
-  std::int64_t in_features() const override { return quantized_.shape()[1]; }
+  std::int64_t out_features() const override { return quantized_.shape[0]; }
+  std::int64_t in_features() const override { return quantized_.shape[1]; }
   void forward(const Tensor& x, const float* bias, Tensor& y, Tape* tape) const override;
   void backward(const Tensor& x, const Tensor& dy, Tensor* dx, Tape& tape) override;
   void collect(const std::string& name, std::vector<NamedTensor>& tensors) override;

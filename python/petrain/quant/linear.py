@@ -15,12 +15,12 @@ def linear(x: Array, q: QuantTensor, bias: Array | None = None) -> np.ndarray:
     .. math::
         y_{mn} = \text{float32}\Big(\sum_k \hat{x}_{mk}\, \hat{w}_{nk}\Big) \cdot (s_m\, t_n) + b_n
 
-    with :math:`s_m` and :math:`\hat{x}` from :func:`quantize` of ``x`` along axis 0 and :math:`t_n` the scales of
-    ``q``. The sums are int32 and cannot saturate.
+    with :math:`s_m` and :math:`\hat{x}` from :func:`quantize` of ``x``, its rows the channels, and :math:`t_n` the
+    scales of ``q``. The sums are int32 and cannot saturate.
 
     Args:
         x: float32, ``(K,)`` or ``(M, K)``, K ≤ 131071.
-        q: shape ``(N, K)``, axis 0.
+        q: shape ``(N, K)`` in the default format of :func:`quantize`: int8, symmetric, per channel of axis 0.
         bias: float32, ``(N,)``, or None.
 
     Returns:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from petrain import _core
 from petrain._params import Array
 from petrain.quant.params import Scheme
-from petrain.quant.tensor import QuantTensor
-
-Granularity = Literal["tensor", "channel", "group"]
+from petrain.quant.tensor import Granularity, QuantTensor
 
 
 def fake_quantize(
@@ -199,7 +197,7 @@ class LSQ:
 
     def to_quantized(self, w: Array) -> QuantTensor:
         """``w`` in the integers and the scales that it was trained for: dequantized, it is ``forward(w)``."""
-        return QuantTensor(self.forward(w, np.empty(tuple(w.shape), np.int8)), self.scale)
+        return QuantTensor(self.forward(w, np.empty(tuple(w.shape), np.int8)), self.scale, None, *self._spec)
 
     def state_dict(self) -> dict[str, Any]:
         """Copies of what a resumed run needs beside the weight: ``scale`` and ``scale_gradient``."""
