@@ -15,19 +15,22 @@ void for_each_block(std::ptrdiff_t begin, std::ptrdiff_t size, Body body) {
 
 void forward(const FakeQuantArgs& args) {
   ScaleCursor cursor(args.format.layout, args.begin);
+  Levels levels;
   for_each_block(args.begin, args.size, [&](std::ptrdiff_t at, std::ptrdiff_t size) {
     if (args.codes) {
-      write_block(args.format, cursor, args.x + at, static_cast<std::int8_t*>(args.out) + at, size);
+      write_block(args.format, levels, cursor, args.x + at, static_cast<std::int8_t*>(args.out) + at, size);
     } else {
-      write_block(args.format, cursor, args.x + at, static_cast<float*>(args.out) + at, size);
+      write_block(args.format, levels, cursor, args.x + at, static_cast<float*>(args.out) + at, size);
     }
   });
 }
 
 void backward(const FakeQuantGradArgs& args) {
   ScaleCursor cursor(args.format.layout, args.begin);
+  Levels levels;
   for_each_block(args.begin, args.size, [&](std::ptrdiff_t at, std::ptrdiff_t size) {
-    gradient_block(args.format, cursor, args.x + at, args.gradient + at, args.x_gradient + at, args.slots, size);
+    gradient_block(args.format, levels, cursor, args.x + at, args.gradient + at, args.x_gradient + at, args.slots,
+                   size);
   });
 }
 

@@ -3,6 +3,7 @@
 //   out = round_half_even(clamp(u, low, high)) * scale
 // The gradient of x is that of out where low <= u <= high, else 0. The derivative by the scale is
 //   round_half_even(u) - u inside, low or high outside.
+// Its product with the gradient is rounded to float32; the sum of these is taken in float64.
 #pragma once
 
 #include <cstddef>

@@ -12,134 +12,154 @@ namespace {
 // leaves the integer in the low bits.
 constexpr float kMagic = 12582912.0f;
 
-struct Levels {
-  float scale, low, high;
-};
-
 inline float clamped(float u, float low, float high) {  // NaN: high
   u = u < high ? u : high;
   return u > low ? u : low;
 }
 
-inline void write_one(float x, Levels levels, std::int32_t, float& out) {
-  out = ((clamped(x / levels.scale, levels.low, levels.high) + kMagic) - kMagic) * levels.scale;
-}
-inline void write_one(float x, Levels levels, std::int32_t zero_point, std::int8_t& out) {
-  const float u = clamped(x / levels.scale, levels.low, levels.high);
-  out = static_cast<std::int8_t>(__builtin_bit_cast(std::int32_t, u + kMagic) -
-                                 __builtin_bit_cast(std::int32_t, kMagic) + zero_point);
+// What quantizes each element of a block.
+struct Levels {
+  alignas(64) float scale[kBlock];
+  alignas(64) float low[kBlock], high[kBlock];  // where there are zero points
+  alignas(64) std::int32_t zero_point[kBlock];  // likewise
+  float all;                                    // the one that fills `scale`, or 0
+
+  Levels() : all(0) {}  // the rest is filled before it is read
+};
+
+inline void fill_scales(Levels& levels, std::ptrdiff_t at, const float* from, const Piece& piece) {
+  float* scale = levels.scale + at;
+  if (piece.step == 1) {
+    for (std::ptrdiff_t j = 0; j < piece.size; ++j) scale[j] = from[j];
+  } else if (piece.step == 0) {
+    const float one = *from;
+    for (std::ptrdiff_t j = 0; j < piece.size; ++j) scale[j] = one;
+  } else {
+    for (std::ptrdiff_t j = 0; j < piece.size; ++j) scale[j] = from[j * piece.step];
+  }
 }
 
-// The derivative by the scale; the gradient of x from that of the output.
-inline float gradient_one(float x, Levels levels, float gradient, float& x_gradient) {
-  const float u = x / levels.scale, within = clamped(u, levels.low, levels.high);
-  const bool inside = within == u;
-  x_gradient = inside ? gradient : 0.0f;
-  return ((within + kMagic) - kMagic) - (inside ? u : 0.0f);
+inline void fill_zero_points(Levels& levels, std::ptrdiff_t at, const FakeQuantFormat& format, const Piece& piece) {
+  for (std::ptrdiff_t j = 0; j < piece.size; ++j) {
+    const std::int32_t zero_point = format.zero_point[piece.scale + j * piece.step];
+    levels.low[at + j] = static_cast<float>(format.least - zero_point);
+    levels.high[at + j] = static_cast<float>(format.most - zero_point);
+    levels.zero_point[at + j] = zero_point;
+  }
 }
 
-template <class Out>
-__attribute__((noinline)) void write_run(const float* x, Levels levels, std::int32_t zero_point, Out* out,
-                                         std::ptrdiff_t size) {
+// Of the `size` elements at which the cursor stands; returns it behind them.
+inline __attribute__((noinline)) ScaleCursor fill(Levels& levels, const FakeQuantFormat& format, ScaleCursor cursor,
+                                                  std::ptrdiff_t size) {
+  for (std::ptrdiff_t done = 0; done < size;) {
+    Piece piece = cursor.next(size - done);
+    const float* from = format.scale + piece.scale;
+    const bool one = piece.step == 0 && piece.size == size;
+    if (format.zero_point != nullptr) fill_zero_points(levels, done, format, piece);
+    done += piece.size;
+    if (one && levels.all == *from) continue;
+    levels.all = one ? *from : 0;
+    if (one) piece.size = kBlock;
+    fill_scales(levels, done - (one ? size : piece.size), from, piece);
+  }
+  return cursor;
+}
+
+inline void write_one(float rounded, float scale, std::int32_t, float& out) { out = (rounded - kMagic) * scale; }
+inline void write_one(float rounded, float, std::int32_t zero_point, std::int8_t& out) {  // the low byte of kMagic is 0
+  out = static_cast<std::int8_t>(__builtin_bit_cast(std::int32_t, rounded) + zero_point);
+}
+
+template <bool zero_points, class Out>
+__attribute__((noinline)) void write_elements(const float* x, const FakeQuantFormat& format, const Levels& levels,
+                                              Out* out, std::ptrdiff_t size) {
+  const float *scale = levels.scale, *lows = levels.low, *highs = levels.high;
+  const std::int32_t* zeros = levels.zero_point;
+  const float least = static_cast<float>(format.least), most = static_cast<float>(format.most);
 #pragma omp simd
-  for (std::ptrdiff_t i = 0; i < size; ++i) write_one(x[i], levels, zero_point, out[i]);
+  for (std::ptrdiff_t j = 0; j < size; ++j) {
+    const float low = zero_points ? lows[j] : least, high = zero_points ? highs[j] : most;
+    write_one(clamped(x[j] / scale[j], low, high) + kMagic, scale[j], zero_points ? zeros[j] : 0, out[j]);
+  }
 }
 
-// Products of two float32 are exact in float64.
-inline __attribute__((noinline)) double gradient_run(const float* x, Levels levels, const float* gradient,
-                                                     float* x_gradient, std::ptrdiff_t size) {
+// The gradients of x, and the parts of those of the scales.
+template <bool zero_points>
+__attribute__((noinline)) void gradients(const float* x, const FakeQuantFormat& format, const Levels& levels,
+                                         const float* gradient, float* x_gradient, float* scale_parts,
+                                         std::ptrdiff_t size) {
+  const float *scale = levels.scale, *lows = levels.low, *highs = levels.high;
+  const float least = static_cast<float>(format.least), most = static_cast<float>(format.most);
+#pragma omp simd
+  for (std::ptrdiff_t j = 0; j < size; ++j) {
+    const float low = zero_points ? lows[j] : least, high = zero_points ? highs[j] : most;
+    const float u = x[j] / scale[j], within = clamped(u, low, high), g = gradient[j];
+    const bool inside = within == u;
+    x_gradient[j] = inside ? g : 0.0f;
+    scale_parts[j] = g * (((within + kMagic) - kMagic) - (inside ? u : 0.0f));
+  }
+}
+
+// `rest` with fewer than kLanes elements, and zeros behind them.
+inline void pad(float (&rest)[kLanes], const float* x, std::ptrdiff_t size) {
+  for (int lane = 0; lane < kLanes; ++lane) rest[lane] = lane < size ? x[lane] : 0.0f;
+}
+
+// In float64, element i in lane i mod kLanes. The first ones are no addition to zeros: compilers clear so few of them
+// by a call, which would take longer than the sum of a group of 32.
+inline __attribute__((noinline)) double sum_of(const float* x, std::ptrdiff_t size) {
+  float rest[kLanes];
+  if (size < kLanes) pad(rest, x, size);
+  const float* first = size < kLanes ? rest : x;
   double lanes[kLanes];
 #pragma omp simd
-  for (int lane = 0; lane < kLanes; ++lane) lanes[lane] = 0;  // = {} becomes a slow call for so few
-  const std::ptrdiff_t whole = size - size % kLanes;
-  for (std::ptrdiff_t i = 0; i < whole; i += kLanes) {
+  for (int lane = 0; lane < kLanes; ++lane) lanes[lane] = first[lane];
+  std::ptrdiff_t done = kLanes;
+  for (; done + kLanes <= size; done += kLanes) {
 #pragma omp simd
-    for (int lane = 0; lane < kLanes; ++lane) {
-      const float g = gradient[i + lane];
-      lanes[lane] += static_cast<double>(g) * gradient_one(x[i + lane], levels, g, x_gradient[i + lane]);
-    }
+    for (int lane = 0; lane < kLanes; ++lane) lanes[lane] += x[done + lane];
   }
-  for (std::ptrdiff_t i = whole; i < size; ++i) {
-    const float g = gradient[i];
-    lanes[i - whole] += static_cast<double>(g) * gradient_one(x[i], levels, g, x_gradient[i]);
+  if (done < size) {
+    pad(rest, x + done, size - done);
+#pragma omp simd
+    for (int lane = 0; lane < kLanes; ++lane) lanes[lane] += rest[lane];
   }
   return sum_lanes(lanes);
 }
 
-inline Levels levels_of(const FakeQuantFormat& format, std::ptrdiff_t scale, std::int32_t& zero_point) {
-  zero_point = format.zero_point == nullptr ? 0 : format.zero_point[scale];
-  return {format.scale[scale], static_cast<float>(format.least - zero_point),
-          static_cast<float>(format.most - zero_point)};
-}
-
-// Those of the columns of a piece, side by side.
-struct ColumnLevels {
-  alignas(64) float scale[kBlock], low[kBlock], high[kBlock];
-  alignas(64) std::int32_t zero_point[kBlock];
-
-  void fill(const FakeQuantFormat& format, const Piece& piece) {
-    for (std::ptrdiff_t j = 0; j < piece.size; ++j) {
-      const Levels levels = levels_of(format, piece.scale + j * piece.step, zero_point[j]);
-      scale[j] = levels.scale;
-      low[j] = levels.low;
-      high[j] = levels.high;
-    }
+inline void add_parts(const Piece& piece, const float* parts, double* slots) {
+  if (piece.step == 0) {
+    slots[piece.slot] += sum_of(parts, piece.size);
+  } else {
+    for (std::ptrdiff_t j = 0; j < piece.size; ++j) slots[piece.slot + j] += parts[j];
   }
-  Levels operator[](std::ptrdiff_t j) const { return {scale[j], low[j], high[j]}; }
-};
-
-template <class Out>
-__attribute__((noinline)) void write_columns(const FakeQuantFormat& format, const Piece& piece, const float* x,
-                                             Out* out) {
-  ColumnLevels levels;
-  levels.fill(format, piece);
-#pragma omp simd
-  for (std::ptrdiff_t j = 0; j < piece.size; ++j) write_one(x[j], levels[j], levels.zero_point[j], out[j]);
 }
 
-inline __attribute__((noinline)) void gradient_columns(const FakeQuantFormat& format, const Piece& piece,
-                                                       const float* x, const float* gradient, float* x_gradient,
-                                                       double* slots) {
-  ColumnLevels levels;
-  levels.fill(format, piece);
-  alignas(64) double sums[kBlock];
-#pragma omp simd
-  for (std::ptrdiff_t j = 0; j < piece.size; ++j) {
-    const float g = gradient[j];
-    sums[j] = static_cast<double>(g) * gradient_one(x[j], levels[j], g, x_gradient[j]);
+// At most kBlock elements, at which the cursor stands, of x to the same of out. `levels` are kept from block to block.
+template <class Out>
+void write_block(const FakeQuantFormat& format, Levels& levels, ScaleCursor& cursor, const float* x, Out* out,
+                 std::ptrdiff_t size) {
+  cursor = fill(levels, format, cursor, size);
+  if (format.zero_point != nullptr) {
+    write_elements<true>(x, format, levels, out, size);
+  } else {
+    write_elements<false>(x, format, levels, out, size);
   }
-  for (std::ptrdiff_t j = 0; slots != nullptr && j < piece.size; ++j) slots[piece.slot + j] += sums[j];
 }
 
-// At most kBlock elements, at which `cursor` stands, of x to the same of out.
-template <class Out>
-void write_block(const FakeQuantFormat& format, ScaleCursor& cursor, const float* x, Out* out, std::ptrdiff_t size) {
+// Without slots, the gradient of x alone.
+inline void gradient_block(const FakeQuantFormat& format, Levels& levels, ScaleCursor& cursor, const float* x,
+                           const float* gradient, float* x_gradient, double* slots, std::ptrdiff_t size) {
+  fill(levels, format, cursor, size);
+  alignas(64) float parts[kBlock];
+  if (format.zero_point != nullptr) {
+    gradients<true>(x, format, levels, gradient, x_gradient, parts, size);
+  } else {
+    gradients<false>(x, format, levels, gradient, x_gradient, parts, size);
+  }
   for (std::ptrdiff_t done = 0; done < size;) {
     const Piece piece = cursor.next(size - done);
-    if (piece.step != 0) {
-      write_columns(format, piece, x + done, out + done);
-    } else {
-      std::int32_t zero_point;
-      const Levels levels = levels_of(format, piece.scale, zero_point);
-      write_run(x + done, levels, zero_point, out + done, piece.size);
-    }
-    done += piece.size;
-  }
-}
-
-// Without slots, only the gradient of x.
-inline void gradient_block(const FakeQuantFormat& format, ScaleCursor& cursor, const float* x, const float* gradient,
-                           float* x_gradient, double* slots, std::ptrdiff_t size) {
-  for (std::ptrdiff_t done = 0; done < size;) {
-    const Piece piece = cursor.next(size - done);
-    if (piece.step != 0) {
-      gradient_columns(format, piece, x + done, gradient + done, x_gradient + done, slots);
-    } else {
-      std::int32_t zero_point;
-      const Levels levels = levels_of(format, piece.scale, zero_point);
-      const double sum = gradient_run(x + done, levels, gradient + done, x_gradient + done, piece.size);
-      if (slots != nullptr) slots[piece.slot] += sum;
-    }
+    if (slots != nullptr) add_parts(piece, parts + done, slots);
     done += piece.size;
   }
 }

@@ -1,8 +1,8 @@
 #include "optim.hpp"
 
 #include "block.hpp"
-#include "fake_quant_blocks.hpp"
 #include "lanes.hpp"
+#include "step_fake_quant.hpp"
 
 namespace petrain::kernels {
 namespace {
@@ -68,53 +68,14 @@ __attribute__((noinline)) void scale_and_bound(T* grad, std::ptrdiff_t size, T s
   for (std::ptrdiff_t i = 0; i < size; ++i) grad[i] = bounded(grad[i] * scale, most);
 }
 
-// What StepFakeQuant says, block after block of a chunk; nothing where there is none, as for float64.
-template <class T>
-class FakeQuantBlocks {
- public:
-  explicit FakeQuantBlocks(const StepArgs&) {}
-  bool on() const { return false; }
-  void take_gradient(const T*, T*, std::ptrdiff_t, bool) {}
-  void write(const T*, std::ptrdiff_t, std::ptrdiff_t) {}
-};
-
-template <>
-class FakeQuantBlocks<float> {
- public:
-  explicit FakeQuantBlocks(const StepArgs& args)
-      : fake_(args.fake_quant),
-        slots_(args.slots),
-        read_(on() ? fake_->format.layout : ScaleLayout{1, 1, 1, 1}, args.begin),
-        written_(read_) {}
-  bool on() const { return fake_ != nullptr; }
-  // Makes the gradient of the copy that of the parameter, which is still the old one.
-  void take_gradient(const float* param, float* grad, std::ptrdiff_t size, bool with_sums) {
-    gradient_block(fake_->format, read_, param, grad, grad, with_sums ? slots_ : nullptr, size);
-  }
-  void write(const float* param, std::ptrdiff_t begin, std::ptrdiff_t size) {
-    FakeQuantFormat format = fake_->format;
-    format.scale = fake_->next_scale;
-    if (fake_->codes) {
-      write_block(format, written_, param, static_cast<std::int8_t*>(fake_->out) + begin, size);
-    } else {
-      write_block(format, written_, param, static_cast<float*>(fake_->out) + begin, size);
-    }
-  }
-
- private:
-  const StepFakeQuant* fake_;
-  double* slots_;
-  ScaleCursor read_, written_;
-};
-
 // body(arrays, size) over the whole chunk in place or, where an array is stored otherwise than it is computed with,
 // block by block, with a converted copy of that array. Never more than `most` elements at once.
 template <int states, class T, class Body>
 void in_blocks(const StepArgs& args, bool writes_param, bool writes_states, std::ptrdiff_t most, Body body) {
   const bool param_converts = args.param_storage != native<T> || args.rounding != Rounding::nearest;
-  FakeQuantBlocks<T> fake(args);
+  StepCopy<T> copy(args);
   const bool bounded = args.max_value < HUGE_VAL;
-  const bool grad_converts = args.grad_storage != native<T> || bounded || fake.on();
+  const bool grad_converts = args.grad_storage != native<T> || bounded || copy.on();
   bool state_converts[kMaxStates] = {}, any = param_converts || grad_converts;
   for (int s = 0; s < states; ++s) {
     state_converts[s] = args.state[s].storage != native<T>;
@@ -140,8 +101,10 @@ void in_blocks(const StepArgs& args, bool writes_param, bool writes_states, std:
       arrays.param = static_cast<T*>(args.param) + begin;
     }
     if (grad_converts) {
-      load(args.grad, args.grad_storage, begin + shift, grad, size);
-      if (fake.on()) fake.take_gradient(arrays.param, grad, size, writes_param);
+      const bool in_place = copy.on() && args.grad_storage == native<T>;
+      const T* given = in_place ? static_cast<const T*>(args.grad) + begin + shift : grad;
+      if (!in_place) load(args.grad, args.grad_storage, begin + shift, grad, size);
+      if (copy.on()) copy.take_gradient(arrays.param, given, grad, size, writes_param);
       if (bounded) scale_and_bound(grad, size, static_cast<T>(args.grad_scale), static_cast<T>(args.max_value));
     } else {
       arrays.grad = static_cast<const T*>(args.grad) + begin + shift;
@@ -154,7 +117,7 @@ void in_blocks(const StepArgs& args, bool writes_param, bool writes_states, std:
     prefetch_next();
     body(arrays, size);
     if (param_converts && writes_param) store_param(args, begin, param, size);
-    if (fake.on() && writes_param) fake.write(arrays.param, begin, size);
+    if (copy.on() && writes_param) copy.write(arrays.param, begin, size);
     for (int s = 0; s < states; ++s) {
       prefetch_next();
       if (state_converts[s] && writes_states) store_state(args.state[s], begin, state[s], size, state_key(args.key, s));

@@ -45,6 +45,7 @@ constexpr std::ptrdiff_t slots_of_chunk(const ScaleLayout& layout) {
 // Walks from the beginning of a chunk. A piece that next() had to cut goes on in the same slot.
 class ScaleCursor {
  public:
+  ScaleCursor() {}  // stands nowhere
   ScaleCursor(const ScaleLayout& layout, std::ptrdiff_t begin) : layout_(layout) {
     const std::ptrdiff_t row = begin / (layout.channels * layout.inner);
     channel_ = begin / layout.inner % layout.channels;

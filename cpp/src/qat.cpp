@@ -15,16 +15,14 @@
 namespace petrain {
 namespace {
 
-constexpr float kLeastScale = FLT_MIN;
-
 void require_format(const ConstTensorView& scale, const ConstTensorView& zero_point, const QuantSpec& spec,
                     const Shape& shape) {
   const Shape expected = scale_shape(spec, shape);
   require(scale, DType::f32, expected, "scale");
   const float largest = largest_scale(spec);
   for (std::int64_t i = 0, size = scale.size(); i < size; ++i) {
-    if (const float s = scale.as<float>()[i]; !(s >= kLeastScale && s <= largest)) {
-      throw std::invalid_argument("scale: expected " + number_text(kLeastScale) + " to " + number_text(largest) +
+    if (const float s = scale.as<float>()[i]; !(s >= FLT_MIN && s <= largest)) {
+      throw std::invalid_argument("scale: expected " + number_text(FLT_MIN) + " to " + number_text(largest) +
                                   ", got " + number_text(s) + " at element " + std::to_string(i));
     }
   }
@@ -74,10 +72,6 @@ bool share_memory(const ConstTensorView& a, const ConstTensorView& b) {
 float largest_scale(const QuantSpec& spec) {
   const kernels::Limits limits = limits_of(spec);
   return bounded_scale(HUGE_VAL, spec.scheme == Scheme::symmetric ? limits.most : limits.most - limits.least);
-}
-
-float clamped_scale(float scale, float largest) {
-  return scale >= kLeastScale ? std::min(scale, largest) : kLeastScale;
 }
 
 kernels::FakeQuantFormat fake_quant_format(const QuantSpec& spec, const Shape& shape, const float* scale,
