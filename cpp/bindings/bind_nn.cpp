@@ -64,7 +64,10 @@ py::dict named_arrays(const py::object& self, Which which) {
     if (which == Which::gradients && array->shape() != tensor.value->shape()) {
       throw std::invalid_argument("no gradients yet: call forward with training=True, then backward");
     }
-    result[py::str(tensor.name)] = as_numpy(array->view(), self);
+    py::array in_place = as_numpy(array->view(), self);
+    // What is derived from a tensor that is not trained must not fall behind it.
+    if (tensor.gradient == nullptr) in_place.attr("setflags")(py::arg("write") = false);
+    result[py::str(tensor.name)] = in_place;
   }
   return result;
 }

@@ -51,7 +51,7 @@ py::array dequantized(const QuantTensor& self, const std::string& dtype) {
 }
 
 void register_tensor(py::module_& module) {
-  py::class_<QuantTensor>(module, "QuantTensor")
+  py::class_<QuantTensor, std::shared_ptr<QuantTensor>>(module, "QuantTensor")
       .def_static(
           "from_integers",
           [](py::handle values, py::handle scale, const py::object& zero_point, int bits, const std::string& scheme,
@@ -126,19 +126,6 @@ void register_files(py::module_& module) {
       py::arg("path"));
 }
 
-py::array linear_new(py::handle x, const QuantTensor& w, const py::object& bias) {
-  ArrayRef input = borrow(x, "x", Access::read), biases;
-  if (!bias.is_none()) biases = borrow(bias, "bias", Access::read);
-  const Shape& shape = input.view.shape;
-  const std::int64_t outputs = w.shape.empty() ? 0 : w.shape[0];
-  Tensor y(DType::f32, shape.size() == 1 ? Shape{outputs} : Shape{shape.empty() ? 0 : shape[0], outputs});
-  {
-    const py::gil_scoped_release release;
-    linear(input.view, w, biases.view, y.view());
-  }
-  return as_numpy(std::move(y));
-}
-
 }  // namespace
 
 void register_quant(py::module_& module) {
@@ -163,21 +150,6 @@ void register_quant(py::module_& module) {
         return quantize(array.view, spec);
       },
       py::arg("w"), py::arg("bits"), py::arg("scheme"), py::arg("granularity"), py::arg("axis"), py::arg("group_size"));
-
-  module.def("linear_int8", &linear_new, py::arg("x"), py::arg("w"), py::arg("bias"));
-
-  module.def(
-      "matmul_int",
-      [](py::handle a, py::handle b) {
-        const ArrayRef left = borrow(a, "a", Access::read), right = borrow(b, "b", Access::read);
-        Tensor result;
-        {
-          const py::gil_scoped_release release;
-          result = matmul_int(left.view, right.view);
-        }
-        return as_numpy(std::move(result));
-      },
-      py::arg("a"), py::arg("b"));
 }
 
 }  // namespace petrain::python

@@ -6,7 +6,10 @@
 namespace petrain::kernels {
 
 extern const FakeQuantTable PETRAIN_TABLE(fake_quant);
+extern const ActivationTable PETRAIN_TABLE(activation);
 extern const GemmTable PETRAIN_TABLE(gemm);
+extern const Int4GemmTable PETRAIN_TABLE(int4_gemm);
+extern const IntGemmTable PETRAIN_TABLE(int_gemm);
 extern const MatrixTable PETRAIN_TABLE(matrix);
 extern const NnTable PETRAIN_TABLE(nn);
 extern const OptimTable PETRAIN_TABLE(optim);
@@ -18,7 +21,10 @@ extern const WideTable PETRAIN_TABLE(wide);
 extern const KernelTable PETRAIN_TABLE(kernels) = {
     .isa = PETRAIN_STRING(PETRAIN_ISA),
     .fake_quant = &PETRAIN_TABLE(fake_quant),
+    .activation = &PETRAIN_TABLE(activation),
     .gemm = &PETRAIN_TABLE(gemm),
+    .int4_gemm = &PETRAIN_TABLE(int4_gemm),
+    .int_gemm = &PETRAIN_TABLE(int_gemm),
     .matrix = &PETRAIN_TABLE(matrix),
     .nn = &PETRAIN_TABLE(nn),
     .optim = &PETRAIN_TABLE(optim),

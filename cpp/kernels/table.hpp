@@ -2,7 +2,10 @@
 #pragma once
 
 #include "fake_quant.hpp"
+#include "activation.hpp"
 #include "gemm.hpp"
+#include "int4_gemm.hpp"
+#include "int_gemm.hpp"
 #include "matrix.hpp"
 #include "nn.hpp"
 #include "optim.hpp"
@@ -16,7 +19,10 @@ namespace petrain::kernels {
 struct KernelTable {
   const char* isa;
   const FakeQuantTable* fake_quant;
+  const ActivationTable* activation;
   const GemmTable* gemm;
+  const Int4GemmTable* int4_gemm;
+  const IntGemmTable* int_gemm;
   const MatrixTable* matrix;
   const NnTable* nn;
   const OptimTable* optim;

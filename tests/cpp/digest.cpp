@@ -20,7 +20,7 @@
 #include "petrain/cpu.hpp"
 #include "petrain/nn.hpp"
 #include "petrain/optim.hpp"
-#include "petrain/quant.hpp"
+#include "petrain/quant_linear.hpp"
 
 using namespace petrain;
 
@@ -242,7 +242,8 @@ void quantization(const Emit& emit) {
        {std::array{1, 1, 1}, {3, 5, 17}, {8, 70, 64}, {65, 33, 300}, {2, 9, 5000}}) {
     std::vector<float> w = random.floats(static_cast<std::size_t>(outputs) * depth, 2);
     std::vector<float> x = random.floats(static_cast<std::size_t>(rows) * depth, 3), bias = random.floats(outputs, 1);
-    const QuantTensor q = quantize({w.data(), DType::f32, {outputs, depth}});
+    const QuantLinear linear(quantize({w.data(), DType::f32, {outputs, depth}}));
+    const QuantTensor& q = linear.weight();
     values.add(q.values.view());
     values.add(q.scale.view());
     const QuantTensor activations = quantize({x.data(), DType::f32, {rows, depth}});
@@ -250,7 +251,7 @@ void quantization(const Emit& emit) {
     const Tensor sums = matmul_int(std::as_const(activations).values.view(), q.values.view());
     products.add(sums.view());
     Tensor y(DType::f32, {rows, outputs});
-    linear({x.data(), DType::f32, {rows, depth}}, q, {bias.data(), DType::f32, {outputs}}, y.view());
+    linear.forward({x.data(), DType::f32, {rows, depth}}, y.view(), {.bias = {bias.data(), DType::f32, {outputs}}});
     layer.add(std::as_const(y).view());
   }
   emit("quant/values", values);

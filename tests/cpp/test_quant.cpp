@@ -7,7 +7,7 @@
 
 #include "check.hpp"
 #include "petrain/cpu.hpp"
-#include "petrain/quant.hpp"
+#include "petrain/quant_linear.hpp"
 
 using namespace petrain;
 
@@ -52,9 +52,9 @@ bool same_bytes(const Tensor& a, const Tensor& b) {
   return a.shape() == b.shape() && std::memcmp(a.as<std::byte>(), b.as<std::byte>(), a.nbytes()) == 0;
 }
 
-Tensor linear_of(const Tensor& x, const QuantTensor& w, const Tensor& bias) {
-  Tensor y(DType::f32, {x.shape()[0], w.shape[0]});
-  linear(x.view(), w, bias.view(), y.view());
+Tensor linear_of(const Tensor& x, const QuantLinear& layer, const Tensor& bias) {
+  Tensor y(DType::f32, {x.shape()[0], layer.out_features()});
+  layer.forward(x.view(), y.view(), {.bias = bias.view()});
   return y;
 }
 
@@ -70,7 +70,7 @@ TEST(every_small_product_is_exact) {
 }
 
 TEST(minus_128_everywhere_is_exact_up_to_the_longest_sum) {
-  for (const std::int64_t k : {std::int64_t{1}, std::int64_t{2}, std::int64_t{33}, kMaxDepth}) {
+  for (const std::int64_t k : {std::int64_t{1}, std::int64_t{2}, std::int64_t{33}, max_depth(false, false)}) {
     Tensor a(DType::i8, {5, k});
     std::memset(a.as<std::byte>(), 0x80, a.nbytes());
     CHECK(product_is_exact(a, a));
@@ -111,24 +111,25 @@ TEST(results_do_not_depend_on_the_thread_count) {
   const Tensor w = random_floats({200, 900}, 6), x = random_floats({130, 900}, 7), bias = random_floats({200}, 8);
   set_num_threads(1);
   const QuantTensor q = quantize(w.view());
-  const Tensor y = linear_of(x, q, bias);
+  const QuantLinear layer(q.clone());
+  const Tensor y = linear_of(x, layer, bias);
   for (const int threads : {2, 3, 7}) {
     set_num_threads(threads);
     const QuantTensor again = quantize(w.view());
     CHECK(same_bytes(again.values, q.values) && same_bytes(again.scale, q.scale));
-    CHECK(same_bytes(linear_of(x, q, bias), y));
+    CHECK(same_bytes(linear_of(x, layer, bias), y));
     CHECK(same_bytes(quantize(w.view(), {.axis = 1}).values, quantize(w.view(), {.axis = -1}).values));
   }
 }
 
 TEST(a_non_finite_activation_leaves_the_output_alone) {
-  const QuantTensor q = quantize(random_floats({100, 50}, 9).view());
+  const QuantLinear layer(quantize(random_floats({100, 50}, 9).view()));
   Tensor x = random_floats({70, 50}, 10);
   Tensor y(DType::f32, {70, 100});
   y.as<float>()[0] = 5;
   x.as<float>()[69 * 50 + 1] = kNan;
   CHECK_THROWS(std::invalid_argument, "x: expected finite values, got nan at index (69, 1)",
-               linear(x.view(), q, {}, y.view()));
+               layer.forward(x.view(), y.view()));
   CHECK(y.as<float>()[0] == 5 && y.as<float>()[1] == 0);
 }
 
@@ -142,7 +143,7 @@ TEST(errors_say_what_was_expected) {
   CHECK_THROWS(std::invalid_argument, "values: expected at least one dimension", dequantize(QuantTensor()));
   Tensor y(DType::f32, {2, 3});
   CHECK_THROWS(std::invalid_argument, "y: expected shape (2, 4), got (2, 3)",
-               linear(random_floats({2, 3}, 12).view(), q, {}, y.view()));
+               QuantLinear(q.clone()).forward(random_floats({2, 3}, 12).view(), y.view()));
   q.scale.as<float>()[1] = kNan;
   CHECK_THROWS(std::invalid_argument, "scale: expected positive, finite values, got nan at element 1", dequantize(q));
 }

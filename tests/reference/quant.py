@@ -102,3 +102,44 @@ def pack4(values):
     """Two integers to a byte, the first in the lower bits."""
     flat = np.append(values.ravel(), np.zeros(values.size % 2, np.int8)) & 15
     return (flat[0::2] | flat[1::2] << 4).astype(np.uint8)
+
+
+def round_to(x, scale, zero_point, bits=8, scheme="asymmetric"):
+    """The integers of float32 x, for one scale and zero point."""
+    least, most = limits(bits, scheme)
+    return np.clip(np.rint(x / np.float32(scale)) + zero_point, least, most).astype(np.int8)
+
+
+def product(rows, row_scale, row_zero, q):
+    """Float32 sums of integer rows with a quantized weight (N, K), before the bias."""
+    n, k = q.shape
+    weight = q.values.astype(np.int64)
+    groups = q.scale.shape[1] if q.granularity == "group" else 1
+    scale = np.broadcast_to(q.scale.reshape(-1, groups), (n, groups))
+    zero = np.zeros((n, groups), np.int64) if q.zero_point is None else q.zero_point.astype(np.int64)
+    zero = np.broadcast_to(zero.reshape(-1, groups), (n, groups))
+    row_scale = np.broadcast_to(np.asarray(row_scale, np.float32), len(rows))[:, None]
+    y = np.zeros((len(rows), n), np.float32)
+    for g, part in enumerate(np.split(np.arange(k), groups)):
+        sums = (rows[:, part].astype(np.int64) - row_zero) @ (weight[:, part] - zero[:, g, None]).T
+        assert np.abs(sums).max(initial=0) < 2**31
+        if q.granularity != "group" and q.bits == 8:
+            return sums.astype(np.float32) * (row_scale * scale[:, 0])
+        y = y + sums.astype(np.float32) * scale[:, g]
+    return y * row_scale
+
+
+def linear_of(x, q, bias=None, x_params=None, residual=None):
+    """A linear layer on any format; x float32, or int8 with x_params."""
+    if x_params is None:
+        rows, scale = quantize(x)
+        zero = 0
+    else:
+        scale, zero = x_params.scale, x_params.zero_point
+        rows = x if x.dtype == np.int8 else round_to(x, scale, zero)
+    y = product(rows, scale, zero, q)
+    if residual is not None:
+        a, b = residual
+        inner, inner_scale = quantize(product(rows, scale, zero, b))
+        y = y + product(inner, inner_scale, 0, a)
+    return y if bias is None else y + bias

@@ -1,9 +1,8 @@
-// Arrays in integers of 8 or 4 bits, and a linear layer on them whose integer sums are exact.
+// Arrays in integers of 8 or 4 bits.
 //
 //   petrain::QuantTensor weights = petrain::quantize(w);        // int8 (N, K), one scale for each of the N outputs
 //   petrain::QuantTensor small = petrain::quantize(
 //       w, {.bits = 4, .granularity = petrain::Granularity::group, .group_size = 32});
-//   petrain::linear(x, weights, bias, y);                       // (M, K) -> (M, N)
 //
 // x ≈ float(q - zero_point) * scale with q = clamp(round(x / scale) + zero_point), half to even: ONNX's QuantizeLinear
 // and DequantizeLinear. range_params says what scale and zero_point are. Zero is always exactly zero.
@@ -85,20 +84,5 @@ Tensor dequantize(const QuantTensor& q, DType dtype = DType::f32);
 // The integers of elements first … first + count - 1 in row-major order, one to a byte. Throws std::out_of_range where
 // there are no such elements; checks nothing else.
 void unpack(const QuantTensor& q, std::int64_t first, std::int64_t count, std::int8_t* to);
-
-// Longest sum of int8 products that int32 always holds: k * 128² < 2³¹.
-constexpr std::int64_t kMaxDepth = 131071;
-
-// a (M, K) and b (N, K), both int8 and row-major -> a bᵀ (M, N), int32, exact for all values including -128.
-Tensor matmul_int(const ConstTensorView& a, const ConstTensorView& b);
-
-// y = x wᵀ + bias: x float32 (M, K) or (K,), w (N, K) in the default format, bias float32 (N,) or empty (data ==
-// nullptr), y float32 (M, N) or (N,). Each row of x is quantized as quantize does, with a scale s of its own, sums are
-// int32, and
-//   y[m][n] = float(sum) * (s[m] * w.scale[n]) + bias[n]
-// in this order in float32. The same bits on every instruction set and for any number of threads. Throws
-// std::invalid_argument, before y is written, for what does not fit, NaN or infinity, or scales so large that
-// s[m] * w.scale[n] is not finite.
-void linear(const ConstTensorView& x, const QuantTensor& w, const ConstTensorView& bias, const TensorView& y);
 
 }  // namespace petrain

@@ -7,7 +7,7 @@ instruction set and for any number of threads.
 """
 
 from petrain.quant.files import load, save
-from petrain.quant.linear import linear, matmul_int
+from petrain.quant.linear import linear, low_rank, matmul_int
 from petrain.quant.params import QuantParams, range_params
 from petrain.quant.qat import LSQ, fake_quantize, fake_quantize_backward
 from petrain.quant.tensor import QuantTensor, quantize
@@ -20,6 +20,7 @@ __all__ = [
     "fake_quantize_backward",
     "linear",
     "load",
+    "low_rank",
     "matmul_int",
     "quantize",
     "range_params",

@@ -54,6 +54,7 @@ class QuantTensor:
     ) -> None:
         make = _core.QuantTensor.from_integers
         self._core = make(values, scale, zero_point, bits, scheme, granularity, axis, group_size)
+        self._layer: _core.QuantLinear | None = None
 
     @classmethod
     def from_packed(
@@ -86,7 +87,14 @@ class QuantTensor:
     def _from_core(cls, core: _core.QuantTensor) -> QuantTensor:
         self = cls.__new__(cls)
         self._core = core
+        self._layer = None
         return self
+
+    def _linear(self) -> _core.QuantLinear:
+        """The array as the weight of a linear layer, which keeps what kernels read."""
+        if self._layer is None:
+            self._layer = _core.QuantLinear(self._core)
+        return self._layer
 
     @property
     def values(self) -> np.ndarray:

@@ -1,0 +1,31 @@
+// What happens to a row of a product before it is written.
+#pragma once
+
+#include <cstdint>
+
+#include "petrain/quant_linear.hpp"
+
+namespace petrain {
+
+constexpr std::int64_t kBlockColumns = 64;  // the most that a row of a block has
+
+class Epilogue {
+ public:
+  // Throws std::invalid_argument where y is not of this shape, or not int8 or float32 as the options want it, or what
+  // the options hold does not fit.
+  Epilogue(const TensorView& y, const Shape& shape, const LinearOptions& options);
+
+  // Adds `residual` (null: none) and the bias to the values, which it changes, and writes them to a row of y.
+  void finish(float* values, const float* residual, std::int64_t row, std::int64_t column, std::int64_t columns) const;
+
+ private:
+  TensorView y_;
+  std::int64_t n_;
+  const float* bias_;
+  LinearOptions options_;
+};
+
+// In place, as the options say: activation, clip.
+void activate(float* values, std::int64_t size, Activation activation, const std::optional<Clip>& clip);
+
+}  // namespace petrain
