@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -11,6 +11,8 @@ from petrain import _core
 from petrain._params import Array
 from petrain.quant.params import Scheme
 from petrain.quant.tensor import Granularity, QuantTensor
+
+Spec: TypeAlias = "tuple[int, Scheme, Granularity, int, int | None]"  # bits, scheme, granularity, axis, group_size
 
 
 def fake_quantize(
@@ -169,7 +171,7 @@ class LSQ:
         axis: int = 0,
         group_size: int | None = None,
     ) -> None:
-        self._spec = (bits, "symmetric", granularity, axis, group_size)
+        self._spec: Spec = (bits, "symmetric", granularity, axis, group_size)
         self.scale: np.ndarray = _core.lsq_scale(weight, self._spec)
         self.scale_gradient: np.ndarray = np.zeros(self.scale.shape, np.float32)
 
