@@ -8,6 +8,7 @@ PYBIND11_MODULE(_core, module) {
   petrain::python::register_optim(module);
   petrain::python::register_tensor_steps(module);
   petrain::python::register_quant(module);
+  petrain::python::register_qat(module);
   petrain::python::register_quant_linear(module);
   petrain::python::register_calibrate(module);
   petrain::python::register_lowrank(module);

@@ -5,6 +5,7 @@
 
 namespace petrain::kernels {
 
+extern const FakeQuantTable PETRAIN_TABLE(fake_quant);
 extern const ActivationTable PETRAIN_TABLE(activation);
 extern const CalibrateTable PETRAIN_TABLE(calibrate);
 extern const GemmTable PETRAIN_TABLE(gemm);
@@ -20,6 +21,7 @@ extern const WideTable PETRAIN_TABLE(wide);
 
 extern const KernelTable PETRAIN_TABLE(kernels) = {
     .isa = PETRAIN_STRING(PETRAIN_ISA),
+    .fake_quant = &PETRAIN_TABLE(fake_quant),
     .activation = &PETRAIN_TABLE(activation),
     .calibrate = &PETRAIN_TABLE(calibrate),
     .gemm = &PETRAIN_TABLE(gemm),

@@ -1,6 +1,7 @@
 // All kernels of one instruction set.
 #pragma once
 
+#include "fake_quant.hpp"
 #include "activation.hpp"
 #include "calibrate.hpp"
 #include "gemm.hpp"
@@ -18,6 +19,7 @@ namespace petrain::kernels {
 
 struct KernelTable {
   const char* isa;
+  const FakeQuantTable* fake_quant;
   const ActivationTable* activation;
   const CalibrateTable* calibrate;
   const GemmTable* gemm;

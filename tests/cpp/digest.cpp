@@ -21,6 +21,7 @@
 #include "petrain/cpu.hpp"
 #include "petrain/nn.hpp"
 #include "petrain/optim.hpp"
+#include "petrain/qat.hpp"
 #include "petrain/quant_linear.hpp"
 
 using namespace petrain;
@@ -290,6 +291,45 @@ void quantized_formats(const Emit& emit) {
   }
 }
 
+// By itself and within a step, over runs, columns, groups and more than one chunk.
+void fake_quantization(const Emit& emit) {
+  const std::pair<const char*, QuantSpec> kSpecs[] = {
+      {"tensor", {.bits = 4, .granularity = Granularity::tensor}},
+      {"channel", {}},
+      {"columns", {.bits = 4, .axis = 2}},
+      {"group", {.bits = 4, .granularity = Granularity::group, .group_size = 64}},
+      {"group in columns", {.granularity = Granularity::group, .axis = 2, .group_size = 32}}};
+  const Shape shape = {64, 9, 128};
+  const auto size = static_cast<std::size_t>(element_count(shape));
+  for (const auto& [name, spec] : kSpecs) {
+    Random random(9);
+    std::vector<float> w = random.floats(size, 3);
+    const TensorView param{w.data(), DType::f32, shape};
+    Tensor scale = lsq_scale(param, spec), scale_gradient(DType::f32, scale.shape()), out(DType::f32, shape);
+    Digest digest;
+    digest.add(std::as_const(scale).view());
+    const std::vector<float> gradient = random.floats(size, 1);
+    fake_quantize(param, scale.view(), {}, spec, out.view());
+    digest.add(std::as_const(out).view());
+    fake_quantize_backward(param, scale.view(), {}, spec, {gradient.data(), DType::f32, shape}, out.view(),
+                           scale_gradient.view(), lsq_factor(spec, shape));
+    digest.add(std::as_const(out).view());
+    digest.add(std::as_const(scale_gradient).view());
+    Tensor integers(DType::i8, shape);
+    Optimizer optimizer({{"adamw", {{"lr", 0.01}}, {param, scale.view()}}});
+    optimizer.attach_fake_quantize(0, {spec, scale.view(), scale_gradient.view(), integers.view()});
+    for (int step = 0; step < 2; ++step) {
+      const std::vector<float> grad = random.floats(size, 1);
+      optimizer.step(std::array<ConstTensorView, 2>{ConstTensorView{grad.data(), DType::f32, shape},
+                                                    std::as_const(scale_gradient).view()});
+      digest.add(std::as_const(integers).view());
+    }
+    digest.add(w);
+    digest.add(std::as_const(scale).view());
+    emit(std::string("qat/") + name, digest);
+  }
+}
+
 // What a layer does beside products.
 void layers(const Emit& emit) {
   Random random(4);
@@ -358,7 +398,7 @@ void calibration(const Emit& emit) {
 
 using Operator = void (*)(const Emit& emit);
 constexpr Operator kOperators[] = {update_rules, adafactor,      storage,           accumulation, quantization,
-                                   layers,       initial_values, quantized_formats, calibration};
+                                   layers,       initial_values, quantized_formats, calibration,  fake_quantization};
 
 std::vector<std::string> all_lines() {
   std::vector<std::string> lines;

@@ -13,12 +13,32 @@ from petrain.quant.calibrate import (
     MSEObserver,
     PercentileObserver,
 )
-from petrain.quant.files import load, save
-from petrain.quant.linear import linear, low_rank, matmul_int
-from petrain.quant.params import ChannelParams, QuantParams, range_params
-from petrain.quant.tensor import QuantTensor, quantize
+from petrain.quant.files import (
+    load,
+    save,
+)
+from petrain.quant.linear import (
+    linear,
+    low_rank,
+    matmul_int,
+)
+from petrain.quant.params import (
+    ChannelParams,
+    QuantParams,
+    range_params,
+)
+from petrain.quant.qat import (
+    LSQ,
+    fake_quantize,
+    fake_quantize_backward,
+)
+from petrain.quant.tensor import (
+    QuantTensor,
+    quantize,
+)
 
 __all__ = [
+    "LSQ",
     "ChannelParams",
     "EntropyObserver",
     "MSEObserver",
@@ -27,6 +47,8 @@ __all__ = [
     "PercentileObserver",
     "QuantParams",
     "QuantTensor",
+    "fake_quantize",
+    "fake_quantize_backward",
     "linear",
     "load",
     "low_rank",
