@@ -4,6 +4,7 @@
 #include "fake_quant.hpp"
 #include "activation.hpp"
 #include "calibrate.hpp"
+#include "conv.hpp"
 #include "gemm.hpp"
 #include "int4_gemm.hpp"
 #include "int_gemm.hpp"
@@ -22,6 +23,7 @@ struct KernelTable {
   const FakeQuantTable* fake_quant;
   const ActivationTable* activation;
   const CalibrateTable* calibrate;
+  const ConvTable* conv;
   const GemmTable* gemm;
   const Int4GemmTable* int4_gemm;
   const IntGemmTable* int_gemm;

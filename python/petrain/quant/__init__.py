@@ -13,6 +13,10 @@ from petrain.quant.calibrate import (
     MSEObserver,
     PercentileObserver,
 )
+from petrain.quant.conv import (
+    conv1d,
+    conv2d,
+)
 from petrain.quant.files import (
     load,
     save,
@@ -47,6 +51,8 @@ __all__ = [
     "PercentileObserver",
     "QuantParams",
     "QuantTensor",
+    "conv1d",
+    "conv2d",
     "fake_quantize",
     "fake_quantize_backward",
     "linear",
