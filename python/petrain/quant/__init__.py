@@ -7,8 +7,41 @@ instruction set and for any number of threads.
 """
 
 from petrain.quant.files import load, save
+from petrain.quant.hessian import HessianObserver
 from petrain.quant.linear import linear, low_rank, matmul_int
 from petrain.quant.params import QuantParams, range_params
+from petrain.quant.rounding import (
+    RoundingReport,
+    bias_correction,
+    gptq,
+    lqer,
+    output_error,
+    round_coordinate_descent,
+)
+from petrain.quant.sensitivity import Sensitivity, SensitivityRow, sensitivity
+from petrain.quant.smooth import Smoothed, smooth_quant
 from petrain.quant.tensor import QuantTensor, quantize
 
-__all__ = ["QuantParams", "QuantTensor", "linear", "load", "low_rank", "matmul_int", "quantize", "range_params", "save"]
+__all__ = [
+    "HessianObserver",
+    "QuantParams",
+    "QuantTensor",
+    "RoundingReport",
+    "Sensitivity",
+    "SensitivityRow",
+    "Smoothed",
+    "bias_correction",
+    "gptq",
+    "linear",
+    "load",
+    "low_rank",
+    "lqer",
+    "matmul_int",
+    "output_error",
+    "quantize",
+    "range_params",
+    "round_coordinate_descent",
+    "save",
+    "sensitivity",
+    "smooth_quant",
+]
