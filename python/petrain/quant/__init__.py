@@ -21,6 +21,9 @@ from petrain.quant.files import (
     load,
     save,
 )
+from petrain.quant.hessian import (
+    HessianObserver,
+)
 from petrain.quant.linear import (
     linear,
     low_rank,
@@ -36,6 +39,23 @@ from petrain.quant.qat import (
     fake_quantize,
     fake_quantize_backward,
 )
+from petrain.quant.rounding import (
+    RoundingReport,
+    bias_correction,
+    gptq,
+    lqer,
+    output_error,
+    round_coordinate_descent,
+)
+from petrain.quant.sensitivity import (
+    Sensitivity,
+    SensitivityRow,
+    sensitivity,
+)
+from petrain.quant.smooth import (
+    Smoothed,
+    smooth_quant,
+)
 from petrain.quant.tensor import (
     QuantTensor,
     quantize,
@@ -45,21 +65,33 @@ __all__ = [
     "LSQ",
     "ChannelParams",
     "EntropyObserver",
+    "HessianObserver",
     "MSEObserver",
     "MinMaxObserver",
     "MovingAverageObserver",
     "PercentileObserver",
     "QuantParams",
     "QuantTensor",
+    "RoundingReport",
+    "Sensitivity",
+    "SensitivityRow",
+    "Smoothed",
+    "bias_correction",
     "conv1d",
     "conv2d",
     "fake_quantize",
     "fake_quantize_backward",
+    "gptq",
     "linear",
     "load",
     "low_rank",
+    "lqer",
     "matmul_int",
+    "output_error",
     "quantize",
     "range_params",
+    "round_coordinate_descent",
     "save",
+    "sensitivity",
+    "smooth_quant",
 ]
