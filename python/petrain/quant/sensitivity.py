@@ -69,7 +69,7 @@ class Sensitivity:
     def __str__(self) -> str:
         cells = {(row.layer, row.format): row for row in self.rows}
         layers = list(dict.fromkeys(row.layer for row in self.rows))
-        formats = [name for name in dict.fromkeys(row.format for row in sorted(self.rows, key=lambda row: -row.nbytes))]
+        formats = list(dict.fromkeys(row.format for row in sorted(self.rows, key=lambda row: -row.nbytes)))
         lines = [["layer", "float32", *formats]]
         for layer in layers:
             found = (cells.get((layer, name)) for name in formats)
