@@ -6,18 +6,12 @@ the smallest normal number: what is below half of that becomes zero. All results
 instruction set and for any number of threads.
 """
 
+from petrain.quant.corrections import bias_correction, lqer, output_error
 from petrain.quant.files import load, save
 from petrain.quant.hessian import HessianObserver
 from petrain.quant.linear import linear, low_rank, matmul_int
 from petrain.quant.params import QuantParams, range_params
-from petrain.quant.rounding import (
-    RoundingReport,
-    bias_correction,
-    gptq,
-    lqer,
-    output_error,
-    round_coordinate_descent,
-)
+from petrain.quant.rounding import RoundingReport, gptq, round_coordinate_descent
 from petrain.quant.sensitivity import Sensitivity, SensitivityRow, sensitivity
 from petrain.quant.smooth import Smoothed, smooth_quant
 from petrain.quant.tensor import QuantTensor, quantize
