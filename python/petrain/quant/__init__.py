@@ -17,6 +17,11 @@ from petrain.quant.conv import (
     conv1d,
     conv2d,
 )
+from petrain.quant.corrections import (
+    bias_correction,
+    lqer,
+    output_error,
+)
 from petrain.quant.files import (
     load,
     save,

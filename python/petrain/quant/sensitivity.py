@@ -52,10 +52,12 @@ class Sensitivity:
 
     Attributes:
         rows: the worst first.
+        formats: their names, in the order in which they were given.
         nbytes: of each layer in float32.
     """
 
     rows: tuple[SensitivityRow, ...]
+    formats: tuple[str, ...]
     nbytes: Mapping[str, int]
 
     def to_csv(self) -> str:
@@ -69,10 +71,9 @@ class Sensitivity:
     def __str__(self) -> str:
         cells = {(row.layer, row.format): row for row in self.rows}
         layers = list(dict.fromkeys(row.layer for row in self.rows))
-        formats = list(dict.fromkeys(row.format for row in sorted(self.rows, key=lambda row: -row.nbytes)))
-        lines = [["layer", "float32", *formats]]
+        lines = [["layer", "float32", *self.formats]]
         for layer in layers:
-            found = (cells.get((layer, name)) for name in formats)
+            found = (cells.get((layer, name)) for name in self.formats)
             shown = (f"{100 * row.error:.3g}% {_bytes(row.nbytes)}" if row else "-" for row in found)
             lines.append([layer, _bytes(self.nbytes[layer]), *shown])
         widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
@@ -108,13 +109,16 @@ def sensitivity(
     Example:
         >>> import numpy as np
         >>> rng = np.random.default_rng(0)
-        >>> layers = {"first": rng.standard_normal((8, 64), np.float32), "second": np.eye(32, dtype=np.float32)}
+        >>> layers = {"one": rng.standard_normal((8, 64), np.float32), "two": np.eye(32, dtype=np.float32)}
         >>> samples = ({name: rng.standard_normal((10, w.shape[1]), np.float32) for name, w in layers.items()}
         ...            for _ in range(20))
-        >>> report = sensitivity(layers, samples)
+        >>> report = sensitivity(layers, samples, {"int8": {"bits": 8}, "int4": {"bits": 4}})
         >>> [(row.layer, row.format) for row in report.rows[:2]]
-        [('first', 'int4'), ('first', 'int4 g64')]
+        [('one', 'int4'), ('one', 'int8')]
         >>> print(report)
+        layer  float32             int8            int4
+        one       2 KB  0.588% 0.531 KB  10.7% 0.281 KB
+        two       4 KB       0% 1.12 KB     0% 0.625 KB
     """
     if rounding not in ("nearest", "gptq"):
         raise ValueError(f'rounding: expected "nearest" or "gptq", got {rounding!r}')
@@ -139,7 +143,7 @@ def sensitivity(
             q = gptq(w, inputs.hessian, **options)[0] if rounding == "gptq" else quantize(w, **options)
             rows.append(SensitivityRow(name, title, *inputs.errors(w, q, total), q.nbytes))
     order = sorted(rows, key=lambda row: -row.error)
-    return Sensitivity(tuple(order), {name: w.nbytes for name, w in weights.items()})
+    return Sensitivity(tuple(order), tuple(formats), {name: w.nbytes for name, w in weights.items()})
 
 
 class _Inputs:
@@ -156,8 +160,8 @@ class _Inputs:
             raise ValueError(f"inputs of {name!r}: {error}") from None
         rows = np.asarray(x).reshape(-1, self.hessian.in_features)
         if len(rows) > 0:
-            error = rows - quantize(rows).dequantize()
-            self.rounding += np.einsum("mk,mk->k", error, error, dtype=np.float64)
+            rounding = rows - quantize(rows).dequantize()
+            self.rounding += np.einsum("mk,mk->k", rounding, rounding, dtype=np.float64)
 
     def errors(self, w: np.ndarray, q: QuantTensor, total: float) -> tuple[float, float]:
         """Of the outputs, with float32 and with int8 inputs."""
@@ -170,10 +174,10 @@ class _Inputs:
 
 
 def _weight(name: str, w: Array) -> np.ndarray:
-    w = np.asarray(w)
-    if w.dtype != np.float32 or w.ndim != 2 or w.size == 0:
-        raise ValueError(f"layer {name!r}: expected float32 (outputs, inputs), got {w.dtype} {w.shape}")
-    return w
+    weight: np.ndarray = np.asarray(w)
+    if weight.dtype != np.float32 or weight.ndim != 2 or weight.size == 0:
+        raise ValueError(f"layer {name!r}: expected float32 (outputs, inputs), got {weight.dtype} {weight.shape}")
+    return weight
 
 
 def _bytes(count: int) -> str:

@@ -114,15 +114,15 @@ def _scales(inputs: np.ndarray, weights: np.ndarray, alpha: float) -> np.ndarray
 
 
 def _checked(what: str, array: Array, shape: tuple[int | None, ...]) -> np.ndarray:
-    array = np.asarray(array)
+    values: np.ndarray = np.asarray(array)
     expected = f"float32 ({', '.join('*' if n is None else str(n) for n in shape)}{',' if len(shape) == 1 else ''})"
-    fits = array.ndim == len(shape) and all(n in (None, m) for n, m in zip(shape, array.shape, strict=True))
-    if array.dtype != np.float32 or not fits or array.size == 0:
-        raise ValueError(f"{what}: expected {expected}, got {array.dtype} {array.shape}")
-    if not np.isfinite(array).all():
-        index = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
-        raise ValueError(f"{what}: expected finite values, got {array[index]} at index {index}")
-    return array
+    fits = values.ndim == len(shape) and all(n in (None, m) for n, m in zip(shape, values.shape, strict=True))
+    if values.dtype != np.float32 or not fits or values.size == 0:
+        raise ValueError(f"{what}: expected {expected}, got {values.dtype} {values.shape}")
+    if not np.isfinite(values).all():
+        index = tuple(int(i) for i in np.argwhere(~np.isfinite(values))[0])
+        raise ValueError(f"{what}: expected finite values, got {values[index]} at index {index}")
+    return values
 
 
 def _relative(exact: list[np.ndarray], got: list[np.ndarray]) -> float:
