@@ -1,7 +1,9 @@
 // All kernels of one instruction set.
 #pragma once
 
+#include "fake_quant.hpp"
 #include "activation.hpp"
+#include "calibrate.hpp"
 #include "conv.hpp"
 #include "gemm.hpp"
 #include "int4_gemm.hpp"
@@ -18,7 +20,9 @@ namespace petrain::kernels {
 
 struct KernelTable {
   const char* isa;
+  const FakeQuantTable* fake_quant;
   const ActivationTable* activation;
+  const CalibrateTable* calibrate;
   const ConvTable* conv;
   const GemmTable* gemm;
   const Int4GemmTable* int4_gemm;

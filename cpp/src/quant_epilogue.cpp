@@ -56,13 +56,14 @@ Epilogue::Epilogue(const TensorView& y, const Shape& shape, std::int64_t n, cons
   }
 }
 
-void Epilogue::finish(float* values, const float* residual, std::int64_t row, std::int64_t column,
-                      std::int64_t columns) const {
+void Epilogue::finish(const Block<float>& block) const {
   const kernels::NnTable& nn = *active_kernels().nn;
-  if (residual != nullptr) nn.add_bias(values, residual, columns);
-  if (bias_ != nullptr) nn.add_bias(values, bias_ + column, columns);
-  activate(values, columns);
-  write(values, row * n_ + column, columns);
+  for (std::int64_t i = 0; i < block.rows; ++i) {
+    float* values = block.sums + i * block.stride;
+    if (bias_ != nullptr) nn.add_bias(values, bias_ + block.column, block.columns);
+    activate(values, block.columns);
+    write(values, (block.row + i) * n_ + block.column, block.columns);
+  }
 }
 
 void Epilogue::activate(float* values, std::int64_t size) const {

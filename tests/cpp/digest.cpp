@@ -17,10 +17,13 @@
 #include <utility>
 #include <vector>
 
+#include "petrain/calibrate.hpp"
 #include "petrain/cpu.hpp"
 #include "petrain/nn.hpp"
 #include "petrain/optim.hpp"
+#include "petrain/qat.hpp"
 #include "petrain/quant_linear.hpp"
+#include "petrain/rounding.hpp"
 
 using namespace petrain;
 
@@ -289,6 +292,45 @@ void quantized_formats(const Emit& emit) {
   }
 }
 
+// By itself and within a step, over runs, columns, groups and more than one chunk.
+void fake_quantization(const Emit& emit) {
+  const std::pair<const char*, QuantSpec> kSpecs[] = {
+      {"tensor", {.bits = 4, .granularity = Granularity::tensor}},
+      {"channel", {}},
+      {"columns", {.bits = 4, .axis = 2}},
+      {"group", {.bits = 4, .granularity = Granularity::group, .group_size = 64}},
+      {"group in columns", {.granularity = Granularity::group, .axis = 2, .group_size = 32}}};
+  const Shape shape = {64, 9, 128};
+  const auto size = static_cast<std::size_t>(element_count(shape));
+  for (const auto& [name, spec] : kSpecs) {
+    Random random(9);
+    std::vector<float> w = random.floats(size, 3);
+    const TensorView param{w.data(), DType::f32, shape};
+    Tensor scale = lsq_scale(param, spec), scale_gradient(DType::f32, scale.shape()), out(DType::f32, shape);
+    Digest digest;
+    digest.add(std::as_const(scale).view());
+    const std::vector<float> gradient = random.floats(size, 1);
+    fake_quantize(param, scale.view(), {}, spec, out.view());
+    digest.add(std::as_const(out).view());
+    fake_quantize_backward(param, scale.view(), {}, spec, {gradient.data(), DType::f32, shape}, out.view(),
+                           scale_gradient.view(), lsq_factor(spec, shape));
+    digest.add(std::as_const(out).view());
+    digest.add(std::as_const(scale_gradient).view());
+    Tensor integers(DType::i8, shape);
+    Optimizer optimizer({{"adamw", {{"lr", 0.01}}, {param, scale.view()}}});
+    optimizer.attach_fake_quantize(0, {spec, scale.view(), scale_gradient.view(), integers.view()});
+    for (int step = 0; step < 2; ++step) {
+      const std::vector<float> grad = random.floats(size, 1);
+      optimizer.step(std::array<ConstTensorView, 2>{ConstTensorView{grad.data(), DType::f32, shape},
+                                                    std::as_const(scale_gradient).view()});
+      digest.add(std::as_const(integers).view());
+    }
+    digest.add(w);
+    digest.add(std::as_const(scale).view());
+    emit(std::string("qat/") + name, digest);
+  }
+}
+
 // What a layer does beside products.
 void layers(const Emit& emit) {
   Random random(4);
@@ -318,9 +360,82 @@ void initial_values(const Emit& emit) {
   emit("nn/initial values", digest);
 }
 
-using Operator = void (*)(const Emit& emit);
-constexpr Operator kOperators[] = {update_rules, adafactor, storage,        accumulation,
-                                   quantization, layers,    initial_values, quantized_formats};
+void calibration(const Emit& emit) {
+  Random random(7);
+  Digest counts, ranges;
+  Histogram seen;
+  MovingAverage average(0.01, 1);
+  for (const DType dtype : {DType::f32, DType::f16, DType::bf16}) {
+    for (const float scale : {0.1f, 1.0f, 7.0f}) {
+      const auto bytes = numbers(random, dtype, 40'000);
+      const std::vector<float> wide = random.floats(30'001, scale);
+      seen.observe({bytes.data(), dtype, {40'000}});
+      seen.observe({wide.data(), DType::f32, {30'001}});
+      average.observe({bytes.data(), dtype, {50, 400, 2}});
+      average.observe({wide.data() + 1, DType::f32, {75, 400}});
+    }
+  }
+  std::vector<std::int32_t> bins;
+  std::vector<std::int64_t> held;
+  seen.parts(bins, held);
+  counts.add(bins);
+  counts.add(held);
+  emit("calibrate/histogram", counts);
+  const auto add = [&](Range range) {
+    ranges.add(range.low);
+    ranges.add(range.high);
+  };
+  add(seen.extremes());
+  for (const Range& range : average.ranges()) add(range);
+  for (const Scheme scheme : {Scheme::symmetric, Scheme::asymmetric}) {
+    add(percentile_range(seen, 99.9, scheme));
+    for (const int bits : {8, 4}) {
+      add(entropy_range(seen, bits, scheme));
+      add(mse_range(seen, bits, scheme));
+    }
+  }
+  emit("calibrate/ranges", ranges);
+  // Everything that is made of float64 products and a Cholesky factor.
+  void rounding(const Emit& emit) {
+    constexpr std::int64_t kOutputs = 37, kInputs = 320, kRows = 700;
+    Random random(9);
+    std::vector<float> x = random.floats(kRows * kInputs), w = random.floats(kOutputs * kInputs);
+    for (std::size_t i = 1; i < x.size(); ++i) x[i] += 0.7f * x[i - 1];  // neighbours that have to do with each other
+    const ConstTensorView weight{w.data(), DType::f32, {kOutputs, kInputs}};
+    HessianObserver observer(kInputs);
+    observer.observe({x.data(), DType::f32, {kRows, kInputs}});
+    Digest hessian;
+    const Tensor sums = observer.hessian(), means = observer.mean(), outputs = mean_output(weight, observer);
+    hessian.add(sums.view());
+    hessian.add(means.view());
+    hessian.add(outputs.view());
+    hessian.add(output_square(weight, observer));
+    emit("quant/hessian", hessian);
+    const auto add = [](Digest& digest, const Rounded& result) {
+      digest.add(result.q.values.view());
+      digest.add(result.q.scale.view());
+      if (!result.q.zero_point.empty()) digest.add(result.q.zero_point.view());
+      digest.add(result.before);
+      digest.add(result.after);
+    };
+    Digest gptqs, descents;
+    for (const Scheme scheme : {Scheme::symmetric, Scheme::asymmetric}) {
+      for (const bool act_order : {false, true}) {
+        const QuantSpec spec{4, scheme, Granularity::group, 0, 64};
+        add(gptqs, gptq(weight, observer, spec, {.act_order = act_order}));
+        add(gptqs, gptq(weight, observer, {8, scheme}, {.act_order = act_order}));
+      }
+      add(descents, round_coordinate_descent(weight, quantize(weight, {4, scheme}), observer));
+    }
+    emit("quant/gptq", gptqs);
+    emit("quant/coordinate descent", descents);
+  }
+
+  using Operator = void (*)(const Emit& emit);
+  constexpr Operator kOperators[] = {update_rules, adafactor,      storage,           accumulation, quantization,
+                                     layers,       initial_values, quantized_formats, calibration,  fake_quantization};
+  layers, initial_values, quantized_formats, rounding
+};
 
 std::vector<std::string> all_lines() {
   std::vector<std::string> lines;

@@ -6,22 +6,97 @@ the smallest normal number: what is below half of that becomes zero. All results
 instruction set and for any number of threads.
 """
 
-from petrain.quant.conv import conv1d, conv2d
-from petrain.quant.files import load, save
-from petrain.quant.linear import linear, low_rank, matmul_int
-from petrain.quant.params import QuantParams, range_params
-from petrain.quant.tensor import QuantTensor, quantize
+from petrain.quant.calibrate import (
+    EntropyObserver,
+    MinMaxObserver,
+    MovingAverageObserver,
+    MSEObserver,
+    PercentileObserver,
+)
+from petrain.quant.conv import (
+    conv1d,
+    conv2d,
+)
+from petrain.quant.corrections import (
+    bias_correction,
+    lqer,
+    output_error,
+)
+from petrain.quant.files import (
+    load,
+    save,
+)
+from petrain.quant.hessian import (
+    HessianObserver,
+)
+from petrain.quant.linear import (
+    linear,
+    low_rank,
+    matmul_int,
+)
+from petrain.quant.params import (
+    ChannelParams,
+    QuantParams,
+    range_params,
+)
+from petrain.quant.qat import (
+    LSQ,
+    fake_quantize,
+    fake_quantize_backward,
+)
+from petrain.quant.rounding import (
+    RoundingReport,
+    bias_correction,
+    gptq,
+    lqer,
+    output_error,
+    round_coordinate_descent,
+)
+from petrain.quant.sensitivity import (
+    Sensitivity,
+    SensitivityRow,
+    sensitivity,
+)
+from petrain.quant.smooth import (
+    Smoothed,
+    smooth_quant,
+)
+from petrain.quant.tensor import (
+    QuantTensor,
+    quantize,
+)
 
 __all__ = [
+    "LSQ",
+    "ChannelParams",
+    "EntropyObserver",
+    "HessianObserver",
+    "MSEObserver",
+    "MinMaxObserver",
+    "MovingAverageObserver",
+    "PercentileObserver",
     "QuantParams",
     "QuantTensor",
+    "RoundingReport",
+    "Sensitivity",
+    "SensitivityRow",
+    "Smoothed",
+    "bias_correction",
     "conv1d",
     "conv2d",
+    "fake_quantize",
+    "fake_quantize_backward",
+    "gptq",
     "linear",
     "load",
     "low_rank",
+    "lqer",
     "matmul_int",
+    "output_error",
     "quantize",
     "range_params",
+    "round_coordinate_descent",
     "save",
+    "sensitivity",
+    "smooth_quant",
 ]
