@@ -395,47 +395,48 @@ void calibration(const Emit& emit) {
     }
   }
   emit("calibrate/ranges", ranges);
-  // Everything that is made of float64 products and a Cholesky factor.
-  void rounding(const Emit& emit) {
-    constexpr std::int64_t kOutputs = 37, kInputs = 320, kRows = 700;
-    Random random(9);
-    std::vector<float> x = random.floats(kRows * kInputs), w = random.floats(kOutputs * kInputs);
-    for (std::size_t i = 1; i < x.size(); ++i) x[i] += 0.7f * x[i - 1];  // neighbours that have to do with each other
-    const ConstTensorView weight{w.data(), DType::f32, {kOutputs, kInputs}};
-    HessianObserver observer(kInputs);
-    observer.observe({x.data(), DType::f32, {kRows, kInputs}});
-    Digest hessian;
-    const Tensor sums = observer.hessian(), means = observer.mean(), outputs = mean_output(weight, observer);
-    hessian.add(sums.view());
-    hessian.add(means.view());
-    hessian.add(outputs.view());
-    hessian.add(output_square(weight, observer));
-    emit("quant/hessian", hessian);
-    const auto add = [](Digest& digest, const Rounded& result) {
-      digest.add(result.q.values.view());
-      digest.add(result.q.scale.view());
-      if (!result.q.zero_point.empty()) digest.add(result.q.zero_point.view());
-      digest.add(result.before);
-      digest.add(result.after);
-    };
-    Digest gptqs, descents;
-    for (const Scheme scheme : {Scheme::symmetric, Scheme::asymmetric}) {
-      for (const bool act_order : {false, true}) {
-        const QuantSpec spec{4, scheme, Granularity::group, 0, 64};
-        add(gptqs, gptq(weight, observer, spec, {.act_order = act_order}));
-        add(gptqs, gptq(weight, observer, {8, scheme}, {.act_order = act_order}));
-      }
-      add(descents, round_coordinate_descent(weight, quantize(weight, {4, scheme}), observer));
-    }
-    emit("quant/gptq", gptqs);
-    emit("quant/coordinate descent", descents);
-  }
+}
 
-  using Operator = void (*)(const Emit& emit);
-  constexpr Operator kOperators[] = {update_rules, adafactor,      storage,           accumulation, quantization,
-                                     layers,       initial_values, quantized_formats, calibration,  fake_quantization};
-  layers, initial_values, quantized_formats, rounding
-};
+// Everything that is made of float64 products and a Cholesky factor.
+void rounding(const Emit& emit) {
+  constexpr std::int64_t kOutputs = 37, kInputs = 320, kRows = 700;
+  Random random(9);
+  std::vector<float> x = random.floats(kRows * kInputs), w = random.floats(kOutputs * kInputs);
+  for (std::size_t i = 1; i < x.size(); ++i) x[i] += 0.7f * x[i - 1];  // neighbours that have to do with each other
+  const ConstTensorView weight{w.data(), DType::f32, {kOutputs, kInputs}};
+  HessianObserver observer(kInputs);
+  observer.observe({x.data(), DType::f32, {kRows, kInputs}});
+  Digest hessian;
+  const Tensor sums = observer.hessian(), means = observer.mean(), outputs = mean_output(weight, observer);
+  hessian.add(sums.view());
+  hessian.add(means.view());
+  hessian.add(outputs.view());
+  hessian.add(output_square(weight, observer));
+  emit("quant/hessian", hessian);
+  const auto add = [](Digest& digest, const Rounded& result) {
+    digest.add(result.q.values.view());
+    digest.add(result.q.scale.view());
+    if (!result.q.zero_point.empty()) digest.add(result.q.zero_point.view());
+    digest.add(result.before);
+    digest.add(result.after);
+  };
+  Digest gptqs, descents;
+  for (const Scheme scheme : {Scheme::symmetric, Scheme::asymmetric}) {
+    for (const bool act_order : {false, true}) {
+      const QuantSpec spec{4, scheme, Granularity::group, 0, 64};
+      add(gptqs, gptq(weight, observer, spec, {.act_order = act_order}));
+      add(gptqs, gptq(weight, observer, {8, scheme}, {.act_order = act_order}));
+    }
+    add(descents, round_coordinate_descent(weight, quantize(weight, {4, scheme}), observer));
+  }
+  emit("quant/gptq", gptqs);
+  emit("quant/coordinate descent", descents);
+}
+
+using Operator = void (*)(const Emit& emit);
+constexpr Operator kOperators[] = {update_rules, adafactor,      storage,           accumulation, quantization,
+                                   layers,       initial_values, quantized_formats, calibration,  fake_quantization,
+                                   rounding};
 
 std::vector<std::string> all_lines() {
   std::vector<std::string> lines;

@@ -46,10 +46,7 @@ from petrain.quant.qat import (
 )
 from petrain.quant.rounding import (
     RoundingReport,
-    bias_correction,
     gptq,
-    lqer,
-    output_error,
     round_coordinate_descent,
 )
 from petrain.quant.sensitivity import (
