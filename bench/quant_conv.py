@@ -35,7 +35,7 @@ class Conv:
 
     @property
     def products(self) -> int:
-        pixels = -((-self.size // self.stride) ** 2)
+        pixels = ((self.size - 1) // self.stride + 1) ** 2
         return pixels * self.outputs * self.channels // self.groups * self.kernel**2
 
     def __str__(self) -> str:
@@ -93,7 +93,7 @@ def onnx_conv(conv: Conv, w: np.ndarray, bias: np.ndarray, threads: int) -> Any:
         ],
         "conv",
         [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, conv.channels, conv.size, conv.size])],
-        [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", "c", "h", "w"])],
         [numpy_helper.from_array(w, "w"), numpy_helper.from_array(bias, "b")],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)

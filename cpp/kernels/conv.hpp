@@ -18,13 +18,16 @@ struct InterleaveArgs {
   std::ptrdiff_t pixels, channels;
 };
 
-// sums[j] = Σ_t windows[t][first + j] w[t * w_stride + first + j] for one pixel. w from -127 to 127.
-struct DepthwiseArgs {
-  const std::int8_t* const* windows;
+// sums[i] = Σ_t w[t] x[offsets[t] + i]. w from -127 to 127. Up to a multiple of kSlideStep, x is there and sums are
+// written.
+constexpr int kSlideStep = 32;
+struct SlideArgs {
+  const std::int8_t* x;
+  const std::ptrdiff_t* offsets;
   const std::int8_t* w;
-  std::ptrdiff_t w_stride;
-  std::ptrdiff_t taps, first, channels;
+  std::ptrdiff_t taps;
   std::int32_t* sums;
+  std::ptrdiff_t size;
 };
 
 // y[j * pixels + i] = float(sums[i * sums_stride + j] - offsets[j]) * (x_scale * w_scale[j]) + bias[j]. A null array:
@@ -40,10 +43,23 @@ struct PlaneArgs {
   std::ptrdiff_t pixels, channels;
 };
 
+// y[i] = float(sums[i] - offset) * scale + *bias; a null bias is left out.
+struct PlaneRunArgs {
+  const std::int32_t* sums;
+  std::int32_t offset;
+  float scale;
+  const float* bias;
+  float* y;
+  std::ptrdiff_t size;
+};
+
 struct ConvTable {
   void (*interleave)(const InterleaveArgs&);
-  void (*depthwise)(const DepthwiseArgs&);
+  // to[i] = from[i * step]
+  void (*pick)(const std::int8_t* from, std::ptrdiff_t step, std::int8_t* to, std::ptrdiff_t size);
+  void (*slide)(const SlideArgs&);
   void (*planes)(const PlaneArgs&);
+  void (*plane_run)(const PlaneRunArgs&);
 };
 
 }  // namespace petrain::kernels

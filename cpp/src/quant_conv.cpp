@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "checks.hpp"
+#include "conv_depthwise.hpp"
 #include "conv_image.hpp"
 #include "int_gemm.hpp"
 #include "isa.hpp"
@@ -13,13 +14,9 @@
 #include "quant_epilogue.hpp"
 #include "quant_rows.hpp"
 #include "quant_spec.hpp"
-#include "threads.hpp"
 
 namespace petrain {
 namespace {
-
-constexpr std::int64_t kPixels = kernels::kMostRows, kChannels = kBlockColumns;  // of a block of the result
-constexpr std::int64_t kDepthwisePerThread = 1 << 17;  // products; below this a thread costs more than it saves
 
 // One dimension is two with a height of 1.
 Shape with_height(Shape shape, std::size_t dimensions) {
@@ -59,105 +56,89 @@ void require_window(const ConvWindow& window) {
 
 }  // namespace
 
-// What kernels read. A depthwise kernel, one input channel to a group, is (multiplier, taps, groups), and so are the
-// scales ordered; any other is (O, taps, C / groups), a matrix for each group.
+// What kernels read.
 struct QuantConv::Packed {
   Packed(const QuantTensor& w, std::int64_t groups) : shape(with_height(w.shape, w.shape.size() - 2)) {
-    const std::int64_t outputs = shape[0], inputs = shape[1], taps = shape[2] * shape[3];
-    depthwise = inputs == 1 && groups > 1;
-    multiplier = depthwise ? outputs / groups : 1;
+    const std::int64_t outputs = shape[0], inputs = shape[1], taps = shape[2] * shape[3], depth = taps * inputs;
     scales = Tensor(DType::f32, {outputs});
     sums = Tensor(DType::i32, {outputs});
-    values = Tensor::uninitialized(DType::i8, {outputs, taps * inputs});
+    values = Tensor::uninitialized(DType::i8, {outputs, taps, inputs});
     const auto* from = w.values.as<std::int8_t>();
-    for (std::int64_t o = 0; o < outputs; ++o, from += taps * inputs) {
-      const std::int64_t to = o % multiplier * (outputs / multiplier) + o / multiplier;
-      scales.as<float>()[to] = w.scale.as<float>()[w.scale.size() == 1 ? 0 : o];
-      sums.as<std::int32_t>()[to] = std::accumulate(from, from + taps * inputs, 0);
+    auto* to = values.as<std::int8_t>();
+    for (std::int64_t o = 0; o < outputs; ++o, from += depth, to += depth) {
+      scales.as<float>()[o] = w.scale.as<float>()[w.scale.size() == 1 ? 0 : o];
+      sums.as<std::int32_t>()[o] = std::accumulate(from, from + depth, 0);
       for (std::int64_t c = 0; c < inputs; ++c) {
-        for (std::int64_t t = 0; t < taps; ++t) {
-          const std::int64_t index =
-              depthwise ? (o % multiplier * taps + t) * groups + o / multiplier : (o * taps + t) * inputs + c;
-          values.as<std::int8_t>()[index] = from[c * taps + t];
-        }
+        for (std::int64_t t = 0; t < taps; ++t) to[t * inputs + c] = from[c * taps + t];
       }
     }
     largest_scale = *std::max_element(scales.as<float>(), scales.as<float>() + outputs);
-    if (depthwise) return;
-    const std::int64_t rows = outputs / groups, depth = taps * inputs;
+    const std::int64_t rows = outputs / groups;
     for (std::int64_t g = 0; g < groups; ++g) {
       matrices.push_back(std::make_unique<IntMatrix>(values.as<std::int8_t>() + g * rows * depth, rows, depth));
     }
   }
 
-  // The part of each sum that a zero point of the input adds.
-  Tensor offsets(std::int32_t zero_point) const {
-    if (zero_point == 0) return {};
-    Tensor result(DType::i32, {sums.size()});
-    for (std::int64_t i = 0; i < sums.size(); ++i)
-      result.as<std::int32_t>()[i] = zero_point * sums.as<std::int32_t>()[i];
-    return result;
+  // The part of a sum that a zero point of the input adds.
+  std::int32_t offset(std::int64_t output, std::int32_t zero_point) const {
+    return zero_point * sums.as<std::int32_t>()[output];
   }
 
-  // `done` gets the sums of blocks of (pixels, channels), the channels as the scales are ordered.
-  template <class Done>
-  void product(const ConvImages& images, const ConvGrid& grid, const Done& done) const;
-  template <class Done>
-  void depthwise_product(const ConvImages& images, const ConvGrid& grid, const Done& done) const;
+  // Every group as a product of windows and a matrix.
+  void product(const std::int8_t* images, const ConvSizes& sizes, const ImageParams& params,
+               const Epilogue& epilogue) const;
+  void depthwise_product(const ConstTensorView& x, const ConvSizes& sizes, const ImageParams& params,
+                         const Epilogue& epilogue) const;
 
   Shape shape;  // of the weight, with a height
-  bool depthwise;
-  std::int64_t multiplier;  // results of a group of a depthwise kernel
   float largest_scale;
-  Tensor values, scales, sums;  // int8, float32, int32
+  Tensor values, scales, sums;  // int8 (O, taps, C / groups), float32 (O,), int32 (O,)
   std::vector<std::unique_ptr<IntMatrix>> matrices;
 };
 
-template <class Done>
-void QuantConv::Packed::product(const ConvImages& images, const ConvGrid& grid, const Done& done) const {
-  const std::int64_t inputs = shape[1];
+void QuantConv::Packed::product(const std::int8_t* images, const ConvSizes& sizes, const ImageParams& params,
+                                const Epilogue& epilogue) const {
+  static_assert(kCopySlack <= kScratchSlack);
+  const std::int64_t outputs = shape[0], inputs = shape[1], pixels = sizes.pixels();
+  Tensor offsets(DType::i32, {params.zero_point == 0 ? 0 : outputs});
+  for (std::int64_t o = 0; o < offsets.size(); ++o) offsets.as<std::int32_t>()[o] = offset(o, params.zero_point);
   for (std::size_t g = 0; g < matrices.size(); ++g) {
-    const std::int64_t first = static_cast<std::int64_t>(g) * inputs, rows = matrices[g]->n();
-    const auto row = [&](std::int64_t pixel, std::int8_t* scratch) -> const std::int8_t* {
-      grid.gather(images, pixel, first, inputs, scratch);
-      return scratch;
+    const auto group = static_cast<std::int64_t>(g);
+    const auto row = [&](std::int64_t pixel, std::int8_t* scratch) {
+      return gather(images, sizes, params.zero_point, pixel, group * inputs, inputs, scratch);
     };
-    int_product(images.count * grid.pixels(), row, *matrices[g], [&](Block<std::int32_t> block) {
-      block.column += static_cast<std::int64_t>(g) * rows;
-      done(block);
+    int_product(sizes.count * pixels, row, *matrices[g], [&](const Block<std::int32_t>& block) {
+      alignas(64) float values_of_block[kernels::kMostRows * kBlockColumns];
+      const std::int64_t first = group * matrices[g]->n() + block.column;
+      for (std::int64_t i = 0; i < block.rows;) {
+        const std::int64_t image = (block.row + i) / pixels, pixel = (block.row + i) % pixels;
+        const std::int64_t count = std::min(block.rows - i, pixels - pixel);
+        active_kernels().conv->planes({block.sums + i * block.stride, block.stride,
+                                       offsets.empty() ? nullptr : offsets.as<std::int32_t>() + first,
+                                       scales.as<float>() + first,
+                                       epilogue.bias() == nullptr ? nullptr : epilogue.bias() + first,
+                                       params.scale(image), values_of_block, count, block.columns});
+        epilogue.activate(values_of_block, count * block.columns);
+        for (std::int64_t j = 0; j < block.columns; ++j) {
+          epilogue.write(values_of_block + j * count, (image * outputs + first + j) * pixels + pixel, count);
+        }
+        i += count;
+      }
     });
   }
 }
 
-template <class Done>
-void QuantConv::Packed::depthwise_product(const ConvImages& images, const ConvGrid& grid, const Done& done) const {
-  const std::int64_t channels = images.channels, taps = grid.taps(), pixels = images.count * grid.pixels();
-  const std::int64_t pixel_blocks = (pixels + kPixels - 1) / kPixels, widths = (channels + kChannels - 1) / kChannels;
-  const std::int64_t blocks = widths * multiplier;  // for the same pixels
-  const std::vector<std::int8_t> padding(static_cast<std::size_t>(channels),
-                                         static_cast<std::int8_t>(images.zero_point));
-  const int threads = threads_for(std::min(pixel_blocks * blocks, pixels * shape[0] * taps / kDepthwisePerThread));
-  std::vector<const std::int8_t*> pointers(static_cast<std::size_t>(threads * kPixels * taps));
-  const kernels::ConvTable& kernel = *active_kernels().conv;
-  parallel(threads, [&](const Team& team) {
-    const std::int8_t** windows = pointers.data() + team.rank * kPixels * taps;
-    alignas(64) std::int32_t block_sums[kPixels * kChannels];
-    const ChunkRange mine = team.share(pixel_blocks * blocks);
-    std::int64_t pointed = -1;
-    for (std::int64_t unit = mine.begin; unit < mine.end; ++unit) {
-      const std::int64_t first = unit / blocks * kPixels, count = std::min(kPixels, pixels - first);
-      for (std::int64_t i = 0; first != pointed && i < count; ++i) {
-        grid.point(images, first + i, padding.data(), windows + i * taps);
-      }
-      pointed = first;
-      const std::int64_t repeat = unit % blocks / widths, channel = unit % widths * kChannels,
-                         width = std::min(kChannels, channels - channel);
-      const std::int8_t* w = values.as<std::int8_t>() + repeat * taps * channels;
-      for (std::int64_t i = 0; i < count; ++i) {
-        kernel.depthwise({windows + i * taps, w, channels, taps, channel, width, block_sums + i * kChannels});
-      }
-      done(Block<std::int32_t>{block_sums, kChannels, first, count, repeat * channels + channel, width});
-    }
+void QuantConv::Packed::depthwise_product(const ConstTensorView& x, const ConvSizes& sizes, const ImageParams& params,
+                                          const Epilogue& epilogue) const {
+  const std::int64_t outputs = shape[0], width = sizes.result[1];
+  depthwise(x, sizes, params, values.as<std::int8_t>(), outputs, [&](const StripSums& strip) {
+    const std::int64_t channel = strip.channel, size = strip.rows * strip.width;
+    active_kernels().conv->plane_run(
+        {strip.sums, offset(channel, params.zero_point), params.scale(strip.image) * scales.as<float>()[channel],
+         epilogue.bias() == nullptr ? nullptr : epilogue.bias() + channel, strip.values, size});
+    epilogue.activate(strip.values, size);
+    const std::int64_t to = ((strip.image * outputs + channel) * sizes.result[0] + strip.row) * width;
+    for (std::int64_t i = 0; i < strip.rows; ++i) epilogue.write(strip.values + i * strip.width, to + i * width, width);
   });
 }
 
@@ -234,39 +215,17 @@ void QuantConv::forward(const ConstTensorView& x, const TensorView& y, const Con
   const std::size_t dimensions = weight_->shape.size() - 2;
   const Shape from = with_height(x.shape, dimensions), to = with_height(result, dimensions);
   const std::size_t rank = from.size();
-  const ConvImages images =
-      channels_last(x, rank == 4 ? from[0] : 1, from[rank - 3], from[rank - 2], from[rank - 1], options.input);
-  require_finite_scales(images.largest_scale, packed.largest_scale, depth, options.output.has_value());
-  const ConvGrid grid{packed.shape[2], packed.shape[3], to[rank - 2], to[rank - 1], window};
-  const Tensor offsets = packed.offsets(images.zero_point);
-  // The channels of y that a block has are neighbours, but for a depthwise kernel with several results to a group.
-  const std::int64_t outputs = packed.shape[0], pixels = grid.pixels(), step = packed.multiplier;
-  std::vector<float> bias;
-  for (std::int64_t i = 0; epilogue.bias() != nullptr && i < outputs; ++i) {
-    bias.push_back(epilogue.bias()[i % (outputs / step) * step + i / (outputs / step)]);
+  const ConvSizes sizes{rank == 4 ? from[0] : 1,          from[rank - 3],
+                        {from[rank - 2], from[rank - 1]}, {packed.shape[2], packed.shape[3]},
+                        {to[rank - 2], to[rank - 1]},     window};
+  const ImageParams params = image_params(x, sizes.count, options.input);
+  require_finite_scales(params.largest_scale(), packed.largest_scale, depth, options.output.has_value());
+  if (groups_ > 1 && groups_ == sizes.channels && depthwise_fits(sizes)) {
+    packed.depthwise_product(x, sizes, params, epilogue);
+    return;
   }
-  const auto finish = [&](const Block<std::int32_t>& block) {
-    alignas(64) float values[kPixels * kChannels];
-    const std::int64_t channel = block.column % (outputs / step) * step + block.column / (outputs / step);
-    for (std::int64_t i = 0; i < block.rows;) {
-      const std::int64_t image = (block.row + i) / pixels, pixel = (block.row + i) % pixels;
-      const std::int64_t count = std::min(block.rows - i, pixels - pixel);
-      active_kernels().conv->planes({block.sums + i * block.stride, block.stride,
-                                     offsets.empty() ? nullptr : offsets.as<std::int32_t>() + block.column,
-                                     packed.scales.as<float>() + block.column,
-                                     bias.empty() ? nullptr : bias.data() + block.column, images.scale(image), values,
-                                     count, block.columns});
-      for (std::int64_t j = 0; j < block.columns; ++j) {
-        epilogue.write(values + j * count, (image * outputs + channel + j * step) * pixels + pixel, count);
-      }
-      i += count;
-    }
-  };
-  if (packed.depthwise) {
-    packed.depthwise_product(images, grid, finish);
-  } else {
-    packed.product(images, grid, finish);
-  }
+  const Tensor images = channels_last(x, sizes, params);
+  packed.product(images.as<std::int8_t>(), sizes, params, epilogue);
 }
 
 }  // namespace petrain

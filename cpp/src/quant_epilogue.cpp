@@ -61,12 +61,16 @@ void Epilogue::finish(const Block<float>& block) const {
   for (std::int64_t i = 0; i < block.rows; ++i) {
     float* values = block.sums + i * block.stride;
     if (bias_ != nullptr) nn.add_bias(values, bias_ + block.column, block.columns);
+    activate(values, block.columns);
     write(values, (block.row + i) * n_ + block.column, block.columns);
   }
 }
 
-void Epilogue::write(float* values, std::int64_t to, std::int64_t size) const {
-  activate(values, size, options_.activation, options_.clip);
+void Epilogue::activate(float* values, std::int64_t size) const {
+  petrain::activate(values, size, options_.activation, options_.clip);
+}
+
+void Epilogue::write(const float* values, std::int64_t to, std::int64_t size) const {
   if (options_.output) {
     active_kernels().quant_format->quantize_run(values, options_.output->scale, options_.output->zero_point,
                                                 {-128, 127}, y_.as<std::int8_t>() + to, size);

@@ -16,8 +16,9 @@ class Epilogue {
 
   // Adds the bias to the values of a block, which it changes, and writes them to y.
   void finish(const Block<float>& block) const;
-  // The last part of it: activation, clip, and to y from element `to` on.
-  void write(float* values, std::int64_t to, std::int64_t size) const;
+  // The parts of it that come after the bias: activation and clip, in place; writing to y from element `to` on.
+  void activate(float* values, std::int64_t size) const;
+  void write(const float* values, std::int64_t to, std::int64_t size) const;
   const float* bias() const { return bias_; }  // null: none
 
  private:
