@@ -1,10 +1,10 @@
 // All kernels of one instruction set.
 #pragma once
 
-#include "fake_quant.hpp"
 #include "activation.hpp"
 #include "calibrate.hpp"
 #include "conv.hpp"
+#include "fake_quant.hpp"
 #include "gemm.hpp"
 #include "int4_gemm.hpp"
 #include "int_gemm.hpp"

@@ -22,8 +22,8 @@ void require_format(const ConstTensorView& scale, const ConstTensorView& zero_po
   const float largest = largest_scale(spec);
   for (std::int64_t i = 0, size = scale.size(); i < size; ++i) {
     if (const float s = scale.as<float>()[i]; !(s >= FLT_MIN && s <= largest)) {
-      throw std::invalid_argument("scale: expected " + number_text(FLT_MIN) + " to " + number_text(largest) +
-                                  ", got " + number_text(s) + " at element " + std::to_string(i));
+      throw std::invalid_argument("scale: expected " + number_text(FLT_MIN) + " to " + number_text(largest) + ", got " +
+                                  number_text(s) + " at element " + std::to_string(i));
     }
   }
   if (zero_point.data == nullptr) {

@@ -14,9 +14,7 @@ bool share_memory(const ConstTensorView& a, const ConstTensorView& b);
 
 // See bound_scales.
 float largest_scale(const QuantSpec& spec);
-inline float clamped_scale(float scale, float largest) {
-  return scale >= FLT_MIN ? std::min(scale, largest) : FLT_MIN;
-}
+inline float clamped_scale(float scale, float largest) { return scale >= FLT_MIN ? std::min(scale, largest) : FLT_MIN; }
 
 // Of a spec that was checked.
 kernels::FakeQuantFormat fake_quant_format(const QuantSpec& spec, const Shape& shape, const float* scale,

@@ -200,7 +200,7 @@ void storage(const Emit& emit) {
           for (const DType grad_dtype : kFloats) {
             Random random(5);
             auto param = numbers(random, dtype, size);
-            ParamGroup group{rule, {{"lr", 0.01}}, {{param.data(), dtype, {size}}}, state, rounding, convolutions};
+            ParamGroup group{rule, {{"lr", 0.01}}, {{param.data(), dtype, {size}}}, state, rounding};
             Optimizer optimizer({group}, 7);
             for (int step = 0; step < 2; ++step) {
               const auto grad = numbers(random, grad_dtype, size);
@@ -434,6 +434,54 @@ void rounding(const Emit& emit) {
   emit("quant/coordinate descent", descents);
 }
 
+// Every format with what is fused with a layer.
+void quantized_layers(const Emit& emit) {
+  constexpr std::int64_t kOutputs = 70, kInputs = 256;
+  const std::pair<const char*, QuantSpec> kFormats[] = {
+      {"int8", {}},
+      {"int8 asymmetric", {.scheme = Scheme::asymmetric}},
+      {"int8 group", {.granularity = Granularity::group, .group_size = 64}},
+      {"int4", {.bits = 4}},
+      {"int4 group", {.bits = 4, .granularity = Granularity::group, .group_size = 32}},
+      {"int4 asymmetric group",
+       {.bits = 4, .scheme = Scheme::asymmetric, .granularity = Granularity::group, .group_size = 128}}};
+  for (const auto& [name, spec] : kFormats) {
+    Random random(11);
+    const auto matrix = [&](std::int64_t rows, std::int64_t columns) {
+      return random.floats(static_cast<std::size_t>(rows * columns), 1);
+    };
+    const auto layer_of = [&](std::int64_t rows, std::int64_t columns, const QuantSpec& format) {
+      const std::vector<float> w = matrix(rows, columns);
+      return QuantLinear(quantize({w.data(), DType::f32, {rows, columns}}, format));
+    };
+    const QuantLinear layer = layer_of(kOutputs, kInputs, spec), a = layer_of(kOutputs, 8, {}),
+                      b = layer_of(8, kInputs, {});
+    const std::vector<float> bias = matrix(1, kOutputs);
+    Digest digest;
+    for (const std::int64_t rows : {1, 3, 65}) {
+      const std::vector<float> x = matrix(rows, kInputs);
+      const ConstTensorView input{x.data(), DType::f32, {rows, kInputs}};
+      LinearOptions options{.bias = {bias.data(), DType::f32, {kOutputs}}};
+      Tensor y(DType::f32, {rows, kOutputs}), codes(DType::i8, {rows, kOutputs});
+      for (const Activation activation : {Activation::none, Activation::relu, Activation::gelu, Activation::silu,
+                                          Activation::tanh, Activation::sigmoid}) {
+        options.activation = activation;
+        layer.forward(input, y.view(), options);
+        digest.add(std::as_const(y).view());
+      }
+      options = {.clip = Clip{-3, 3}, .output = QuantParams{0.02F, 5}, .residual_a = &a, .residual_b = &b};
+      layer.forward(input, codes.view(), options);
+      digest.add(std::as_const(codes).view());
+      options = {.input = QuantParams{0.01F, spec == QuantSpec{} ? -7 : 0}};
+      layer.forward(input, y.view(), options);
+      digest.add(std::as_const(y).view());
+      low_rank(input, a, b, y.view());
+      digest.add(std::as_const(y).view());
+    }
+    emit(std::string("quant/linear ") + name, digest);
+  }
+}
+
 void convolutions(const Emit& emit) {
   struct Case {
     const char* name;
@@ -468,9 +516,9 @@ void convolutions(const Emit& emit) {
 }
 
 using Operator = void (*)(const Emit& emit);
-constexpr Operator kOperators[] = {update_rules, adafactor,      storage,           accumulation, quantization,
-                                   layers,       initial_values, quantized_formats, calibration,  fake_quantization,
-                                   rounding};
+constexpr Operator kOperators[] = {update_rules, adafactor,        storage,           accumulation, quantization,
+                                   layers,       initial_values,   quantized_formats, calibration,  fake_quantization,
+                                   rounding,     quantized_layers, convolutions};
 
 std::vector<std::string> all_lines() {
   std::vector<std::string> lines;

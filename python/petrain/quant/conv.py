@@ -64,8 +64,8 @@ def conv2d(
         >>> conv2d(x, q)
         array([[[  8., 134.]]], dtype=float32)
         >>> conv2d(x, q, padding=(1, 0), stride=2)
-        array([[[ 1.],
-                [ 7.]]], dtype=float32)
+        array([[[1.],
+                [7.]]], dtype=float32)
     """
     if len(q.shape) != 4:
         raise ValueError(f"q: expected four dimensions (out, in, height, width), got shape {q.shape}")

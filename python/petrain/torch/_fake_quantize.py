@@ -59,7 +59,9 @@ class FakeQuantize(torch.nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         _core.bound_scales(self.scale.detach(), self._spec)
-        return _FakeQuantize.apply(x, self.scale, self._spec)
+        apply: Any = _FakeQuantize.apply  # torch does not say its type
+        result: torch.Tensor = apply(x, self.scale, self._spec)
+        return result
 
     def to_quantized(self, x: torch.Tensor) -> QuantTensor:
         """``x`` in integers with these scales; dequantized, it is ``forward(x)``."""
