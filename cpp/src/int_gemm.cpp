@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <numeric>
+#include <optional>
 #include <vector>
 
 #include "isa.hpp"
@@ -19,14 +20,14 @@ constexpr std::int64_t kProductsPerThread = 1 << 20;  // below this a thread cos
 std::int64_t rounded_up(std::int64_t x, std::int64_t step) { return (x + step - 1) / step * step; }
 std::int64_t parts(std::int64_t size, std::int64_t part) { return (size + part - 1) / part; }
 
-// Cuts C (m, n) into blocks of up to kMostRows rows and kColumns columns. Prepared, made once for each thread, has
-// fill(first row, rows) and multiply(panel, sums, stride) for what was filled in last.
-template <class T, class Prepared, class Done>
-void for_each_block(std::int64_t m, std::int64_t n, std::int64_t k, const std::function<Prepared()>& make,
-                    Done&& done) {
-  const std::int64_t column_blocks = parts(n, kColumns);
-  const int threads =
-      threads_for(std::min(parts(m, kernels::kRowStep) * column_blocks, m * n * k / kProductsPerThread));
+// Cuts C (m, n) into blocks of up to kMostRows rows and kColumns columns. Prepared, made of B once for each thread, has
+// fill(row, first row, rows) and multiply(panel, sums, stride) for what was filled in last. With `only` that one is
+// used, on the calling thread.
+template <class T, class Prepared, class Matrix, class Done>
+void for_each_block(std::int64_t m, const RowOf& row_of, const Matrix& b, Prepared* only, Done&& done) {
+  const std::int64_t n = b.n(), column_blocks = parts(n, kColumns);
+  const std::int64_t units = std::min(parts(m, kernels::kRowStep) * column_blocks, m * n * b.k() / kProductsPerThread);
+  const int threads = only != nullptr ? 1 : threads_for(units);
   // Many rows are shared out by rows, each of which is then prepared once; few by columns, so that B is read once.
   const bool by_rows = m >= 32 * threads;
   const std::int64_t height =
@@ -34,16 +35,16 @@ void for_each_block(std::int64_t m, std::int64_t n, std::int64_t k, const std::f
   const std::int64_t row_blocks = parts(m, height), width = by_rows ? column_blocks : 1;
   std::vector<Prepared> of_threads;
   of_threads.reserve(threads);
-  for (int i = 0; i < threads; ++i) of_threads.push_back(make());
+  for (int i = 0; only == nullptr && i < threads; ++i) of_threads.emplace_back(b);
   parallel(threads, [&](const Team& team) {
     const ChunkRange mine = team.share(row_blocks * column_blocks / width);
-    Prepared& rows = of_threads[team.rank];
+    Prepared& rows = only != nullptr ? *only : of_threads[team.rank];
     alignas(64) T sums[kMostRows * kColumns];
     std::int64_t filled = -1;
     for (std::int64_t unit = mine.begin; unit < mine.end; ++unit) {
       const std::int64_t block = unit * width / column_blocks, row = block * height;
       const std::int64_t count = std::min(height, m - row);
-      if (block != filled) rows.fill(row, count);
+      if (block != filled) rows.fill(row_of, row, count);
       filled = block;
       const std::int64_t first = unit * width % column_blocks;
       for (std::int64_t c = first; c < first + width; ++c) {
@@ -57,9 +58,8 @@ void for_each_block(std::int64_t m, std::int64_t n, std::int64_t k, const std::f
 
 class IntRows {
  public:
-  IntRows(const RowOf& row, const IntMatrix& b)
-      : row_(row),
-        packed_(b.packed()),
+  explicit IntRows(const IntMatrix& b)
+      : packed_(b.packed()),
         column_sums_(b.column_sums().as<std::int32_t>()),
         kernel_(*active_kernels().int_gemm),
         route_(packed_.narrow ? kernel_.narrow : kernel_.wide),
@@ -71,9 +71,9 @@ class IntRows {
     if (!packed_.first.empty()) transposed_ = Tensor(DType::u8, {k_, kMostRows});
   }
 
-  void fill(std::int64_t first, std::int64_t count) {
+  void fill(const RowOf& row, std::int64_t first, std::int64_t count) {
     for (std::int64_t i = 0; i < count; ++i) {
-      route_.prepare_row(row_(first + i, scratch_.as<std::int8_t>()), k_, prepared_.as<std::int8_t>() + i * stride_);
+      route_.prepare_row(row(first + i, scratch_.as<std::int8_t>()), k_, prepared_.as<std::int8_t>() + i * stride_);
     }
     rows_ = static_cast<int>(count);
     if (!transposed_.empty()) {
@@ -90,7 +90,6 @@ class IntRows {
   }
 
  private:
-  const RowOf& row_;
   const PackedInt8& packed_;
   const std::int32_t* column_sums_;
   const kernels::IntGemmTable& kernel_;
@@ -101,32 +100,44 @@ class IntRows {
 };
 
 // One row: what costs time is reading B, once and in order.
-void row_product(const RowOf& row, const IntMatrix& b, const std::function<void(const Block<std::int32_t>&)>& done) {
-  const kernels::IntGemmTable& kernel = *active_kernels().int_gemm;
-  const std::int64_t n = b.n(), k = b.k(), depth = b.depth(), blocks = parts(n, kColumns);
-  Tensor scratch = Tensor::uninitialized(DType::i8, {k});
-  const std::int8_t* a = row(0, scratch.as<std::int8_t>());
-  std::vector<kernels::RowStep> steps(k / 2 + 4);
-  const std::ptrdiff_t count = kernel.row_steps(a, k, steps.data());
-  const std::int32_t row_sum = std::accumulate(a, a + k, 0);
-  const auto* panels = b.shifted().as<std::uint8_t>();
-  parallel(threads_for(std::min(blocks, n * k / kProductsPerThread)), [&](const Team& team) {
-    const ChunkRange mine = team.share(blocks);
-    alignas(64) std::int32_t sums[kColumns];
-    for (std::int64_t block = mine.begin; block < mine.end; ++block) {
-      const std::int64_t column = block * kColumns, columns = std::min(kColumns, n - column);
-      kernel.row({steps.data(), count, panels + column * depth, parts(columns, kPanel), depth, row_sum, sums});
-      done({sums, kColumns, 0, 1, column, columns});
-    }
-  });
-}
+class OneRow {
+ public:
+  explicit OneRow(const IntMatrix& b)
+      : b_(b),
+        panels_(b.shifted().as<std::uint8_t>()),
+        scratch_(Tensor::uninitialized(DType::i8, {b.k()})),
+        steps_(b.k() / 2 + 4) {}
+
+  void product(const RowOf& row, bool all_threads, const std::function<void(const Block<std::int32_t>&)>& done) {
+    const kernels::IntGemmTable& kernel = *active_kernels().int_gemm;
+    const std::int64_t n = b_.n(), k = b_.k(), depth = b_.depth(), blocks = parts(n, kColumns);
+    const std::int8_t* a = row(0, scratch_.as<std::int8_t>());
+    const std::ptrdiff_t count = kernel.row_steps(a, k, steps_.data());
+    const std::int32_t row_sum = std::accumulate(a, a + k, 0);
+    const int threads = all_threads ? threads_for(std::min(blocks, n * k / kProductsPerThread)) : 1;
+    parallel(threads, [&](const Team& team) {
+      const ChunkRange mine = team.share(blocks);
+      alignas(64) std::int32_t sums[kColumns];
+      for (std::int64_t block = mine.begin; block < mine.end; ++block) {
+        const std::int64_t column = block * kColumns, columns = std::min(kColumns, n - column);
+        kernel.row({steps_.data(), count, panels_ + column * depth, parts(columns, kPanel), depth, row_sum, sums});
+        done({sums, kColumns, 0, 1, column, columns});
+      }
+    });
+  }
+
+ private:
+  const IntMatrix& b_;
+  const std::uint8_t* panels_;
+  Tensor scratch_;
+  std::vector<kernels::RowStep> steps_;
+};
 
 // Rows of A for weights in groups, and the sums of each group of a row where weights have zero points.
 class GroupedRows {
  public:
-  GroupedRows(const RowOf& row, const GroupedMatrix& b)
-      : row_(row),
-        b_(b),
+  explicit GroupedRows(const GroupedMatrix& b)
+      : b_(b),
         kernel_(*active_kernels().int4_gemm),
         wide_(active_kernels().int_gemm->wide),
         stride_(b.depth() * (b.bits() == 4 ? 1 : wide_.a_bytes)),
@@ -136,10 +147,10 @@ class GroupedRows {
     if (!b.zeros().empty()) row_sums_ = Tensor(DType::i32, {kMostRows, b.groups()});
   }
 
-  void fill(std::int64_t first, std::int64_t count) {
+  void fill(const RowOf& row_of, std::int64_t first, std::int64_t count) {
     rows_ = static_cast<int>(count);
     for (std::int64_t i = 0; i < count; ++i) {
-      const std::int8_t* row = row_(first + i, scratch_.as<std::int8_t>());
+      const std::int8_t* row = row_of(first + i, scratch_.as<std::int8_t>());
       auto* to = prepared_.as<std::int8_t>() + i * stride_;
       if (b_.bits() == 4) {
         std::copy_n(row, b_.k(), to);
@@ -179,7 +190,6 @@ class GroupedRows {
   }
 
  private:
-  const RowOf& row_;
   const GroupedMatrix& b_;
   const kernels::Int4GemmTable& kernel_;
   const kernels::IntRoute& wide_;
@@ -190,18 +200,41 @@ class GroupedRows {
 
 }  // namespace
 
+struct IntWorkspace::Parts {
+  std::optional<OneRow> one_row;
+  std::optional<IntRows> rows;
+  std::optional<GroupedRows> grouped;
+};
+
+IntWorkspace::IntWorkspace(const IntMatrix& b, std::int64_t most_rows) : parts_(std::make_unique<Parts>()) {
+  const bool own_kernel = active_kernels().int_gemm->row != nullptr;
+  if (own_kernel) parts_->one_row.emplace(b);
+  if (!own_kernel || most_rows > 1) parts_->rows.emplace(b);
+}
+
+IntWorkspace::IntWorkspace(const GroupedMatrix& b) : parts_(std::make_unique<Parts>()) { parts_->grouped.emplace(b); }
+
+IntWorkspace::~IntWorkspace() = default;
+IntWorkspace::IntWorkspace(IntWorkspace&&) noexcept = default;
+
 void int_product(std::int64_t m, const RowOf& row, const IntMatrix& b,
-                 const std::function<void(const Block<std::int32_t>&)>& done) {
+                 const std::function<void(const Block<std::int32_t>&)>& done, IntWorkspace* workspace) {
   if (m == 1 && active_kernels().int_gemm->row != nullptr) {
-    row_product(row, b, done);
+    if (workspace != nullptr) {
+      workspace->parts().one_row->product(row, false, done);
+    } else {
+      OneRow(b).product(row, true, done);
+    }
     return;
   }
-  for_each_block<std::int32_t, IntRows>(m, b.n(), b.k(), [&] { return IntRows(row, b); }, done);
+  for_each_block<std::int32_t>(m, row, b,
+                               workspace == nullptr ? static_cast<IntRows*>(nullptr) : &*workspace->parts().rows, done);
 }
 
 void grouped_product(std::int64_t m, const RowOf& row, const GroupedMatrix& b,
-                     const std::function<void(const Block<float>&)>& done) {
-  for_each_block<float, GroupedRows>(m, b.n(), b.k(), [&] { return GroupedRows(row, b); }, done);
+                     const std::function<void(const Block<float>&)>& done, IntWorkspace* workspace) {
+  for_each_block<float>(m, row, b,
+                        workspace == nullptr ? static_cast<GroupedRows*>(nullptr) : &*workspace->parts().grouped, done);
 }
 
 }  // namespace petrain

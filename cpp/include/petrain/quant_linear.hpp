@@ -63,6 +63,7 @@ class QuantLinear {
   void forward(const ConstTensorView& x, const TensorView& y, const LinearOptions& options = {}) const;
 
  private:
+  friend class QuantSteps;
   friend void low_rank(const ConstTensorView&, const QuantLinear&, const QuantLinear&, const TensorView&,
                        const LinearOptions&);
   struct Packed;

@@ -6,9 +6,26 @@ the smallest normal number: what is below half of that becomes zero. All results
 instruction set and for any number of threads.
 """
 
+from petrain.quant.embedding import embedding
 from petrain.quant.files import load, save
 from petrain.quant.linear import linear, low_rank, matmul_int
 from petrain.quant.params import QuantParams, range_params
+from petrain.quant.recurrent import QuantGRU, QuantLSTM, gru, lstm
 from petrain.quant.tensor import QuantTensor, quantize
 
-__all__ = ["QuantParams", "QuantTensor", "linear", "load", "low_rank", "matmul_int", "quantize", "range_params", "save"]
+__all__ = [
+    "QuantGRU",
+    "QuantLSTM",
+    "QuantParams",
+    "QuantTensor",
+    "embedding",
+    "gru",
+    "linear",
+    "load",
+    "low_rank",
+    "lstm",
+    "matmul_int",
+    "quantize",
+    "range_params",
+    "save",
+]
