@@ -24,7 +24,7 @@ def test_rows_are_those_of_the_whole(form, dtype, rng):
     q = quant.quantize(rng.standard_normal((64, 96), np.float32), **form)
     whole, ids = q.dequantize(dtype), rng.integers(0, 64, (5, 7))
     rows = quant.embedding(ids, q, dtype)
-    assert rows.dtype == whole.dtype and rows.shape == (5, 7, 96) and rows.tobytes() == whole[ids].tobytes()
+    assert (rows.dtype, rows.shape, rows.tobytes()) == (whole.dtype, (5, 7, 96), whole[ids].tobytes())
 
 
 @pytest.mark.parametrize("bits", [8, 4])
@@ -41,7 +41,7 @@ def test_ids_of_any_shape_and_type(kind, rng):
     whole = q.dequantize()
     for ids in (np.array(3, kind), np.arange(6, dtype=kind)[::2], np.zeros((2, 0), kind), np.ones((2, 1, 3), kind)):
         rows = quant.embedding(ids, q)
-        assert rows.shape == (*ids.shape, 4) and rows.tobytes() == whole[ids].tobytes()
+        assert (rows.shape, rows.tobytes()) == ((*ids.shape, 4), whole[ids].tobytes())
     assert quant.embedding([], q).shape == (0, 4)
 
 

@@ -1,7 +1,7 @@
 """Recurrent layers as their formulas read, one sequence and one step at a time, in float32.
 
-The products are the library's, which tests/reference/quant.py checks, and so are sigmoid and tanh: a layer of zeros whose
-bias is the argument.
+The products are the library's, which tests/reference/quant.py checks, and so are sigmoid and tanh: a layer of zeros
+whose bias is the argument.
 """
 
 import numpy as np
