@@ -6,6 +6,7 @@ namespace petrain::python {
 
 namespace py = pybind11;
 
+void register_calibrate(py::module_& module);
 void register_cpu(py::module_& module);
 void register_model(py::module_& module);
 void register_nn(py::module_& module);

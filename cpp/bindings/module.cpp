@@ -10,6 +10,7 @@ PYBIND11_MODULE(_core, module) {
   petrain::python::register_quant(module);
   petrain::python::register_quant_linear(module);
   petrain::python::register_quant_rnn(module);
+  petrain::python::register_calibrate(module);
   petrain::python::register_lowrank(module);
   petrain::python::register_safetensors(module);
   petrain::python::register_nn(module);

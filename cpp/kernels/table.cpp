@@ -6,6 +6,7 @@
 namespace petrain::kernels {
 
 extern const ActivationTable PETRAIN_TABLE(activation);
+extern const CalibrateTable PETRAIN_TABLE(calibrate);
 extern const GemmTable PETRAIN_TABLE(gemm);
 extern const Int4GemmTable PETRAIN_TABLE(int4_gemm);
 extern const IntGemmTable PETRAIN_TABLE(int_gemm);
@@ -21,6 +22,7 @@ extern const WideTable PETRAIN_TABLE(wide);
 extern const KernelTable PETRAIN_TABLE(kernels) = {
     .isa = PETRAIN_STRING(PETRAIN_ISA),
     .activation = &PETRAIN_TABLE(activation),
+    .calibrate = &PETRAIN_TABLE(calibrate),
     .gemm = &PETRAIN_TABLE(gemm),
     .int4_gemm = &PETRAIN_TABLE(int4_gemm),
     .int_gemm = &PETRAIN_TABLE(int_gemm),

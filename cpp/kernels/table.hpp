@@ -2,6 +2,7 @@
 #pragma once
 
 #include "activation.hpp"
+#include "calibrate.hpp"
 #include "gemm.hpp"
 #include "int4_gemm.hpp"
 #include "int_gemm.hpp"
@@ -19,6 +20,7 @@ namespace petrain::kernels {
 struct KernelTable {
   const char* isa;
   const ActivationTable* activation;
+  const CalibrateTable* calibrate;
   const GemmTable* gemm;
   const Int4GemmTable* int4_gemm;
   const IntGemmTable* int_gemm;

@@ -14,32 +14,32 @@ namespace {
 using kernels::kMostRows;
 using kernels::kPanel;
 
-constexpr std::int64_t kColumns = 64;                 // of a block, in whole panels
+constexpr std::int64_t kApart = 64;                   // bytes, so that equal places of rows lie in different cache sets
 constexpr std::int64_t kProductsPerThread = 1 << 20;  // below this a thread costs more than it saves
 
 std::int64_t rounded_up(std::int64_t x, std::int64_t step) { return (x + step - 1) / step * step; }
 std::int64_t parts(std::int64_t size, std::int64_t part) { return (size + part - 1) / part; }
 
-// Cuts C (m, n) into blocks of up to kMostRows rows and kColumns columns. Prepared, made of B once for each thread, has
-// fill(row, first row, rows) and multiply(panel, sums, stride) for what was filled in last. With `only` that one is
-// used, on the calling thread.
-template <class T, class Prepared, class Matrix, class Done>
-void for_each_block(std::int64_t m, const RowOf& row_of, const Matrix& b, Prepared* only, Done&& done) {
-  const std::int64_t n = b.n(), column_blocks = parts(n, kColumns);
-  const std::int64_t units = std::min(parts(m, kernels::kRowStep) * column_blocks, m * n * b.k() / kProductsPerThread);
+// Cuts C (m, n) into blocks of up to kMostRows rows and kBlockColumns columns. With `only`, which is made of B, on the
+// calling thread.
+template <class T, class Rows, class Matrix, class Done>
+void for_each_block(std::int64_t m, const RowOf& row_of, const Matrix& b, Rows* only, Done&& done) {
+  const std::int64_t n = b.n(), k = b.k();
+  const std::int64_t column_blocks = parts(n, kBlockColumns);
+  const std::int64_t units = std::min(parts(m, kernels::kRowStep) * column_blocks, m * n * k / kProductsPerThread);
   const int threads = only != nullptr ? 1 : threads_for(units);
   // Many rows are shared out by rows, each of which is then prepared once; few by columns, so that B is read once.
   const bool by_rows = m >= 32 * threads;
   const std::int64_t height =
       std::min<std::int64_t>(kMostRows, by_rows ? rounded_up(parts(m, threads), kernels::kRowStep) : m);
   const std::int64_t row_blocks = parts(m, height), width = by_rows ? column_blocks : 1;
-  std::vector<Prepared> of_threads;
+  std::vector<Rows> of_threads;
   of_threads.reserve(threads);
   for (int i = 0; only == nullptr && i < threads; ++i) of_threads.emplace_back(b);
   parallel(threads, [&](const Team& team) {
     const ChunkRange mine = team.share(row_blocks * column_blocks / width);
-    Prepared& rows = only != nullptr ? *only : of_threads[team.rank];
-    alignas(64) T sums[kMostRows * kColumns];
+    Rows& rows = only != nullptr ? *only : of_threads[team.rank];
+    alignas(64) T sums[kMostRows * kBlockColumns];
     std::int64_t filled = -1;
     for (std::int64_t unit = mine.begin; unit < mine.end; ++unit) {
       const std::int64_t block = unit * width / column_blocks, row = block * height;
@@ -48,90 +48,14 @@ void for_each_block(std::int64_t m, const RowOf& row_of, const Matrix& b, Prepar
       filled = block;
       const std::int64_t first = unit * width % column_blocks;
       for (std::int64_t c = first; c < first + width; ++c) {
-        const std::int64_t column = c * kColumns, columns = std::min(kColumns, n - column);
-        for (std::int64_t j = 0; j < columns; j += kPanel) rows.multiply((column + j) / kPanel, sums + j, kColumns);
-        done(Block<T>{sums, kColumns, row, count, column, columns});
+        const std::int64_t column = c * kBlockColumns, columns = std::min(kBlockColumns, n - column);
+        for (std::int64_t j = 0; j < columns; j += kPanel)
+          rows.multiply((column + j) / kPanel, sums + j, kBlockColumns);
+        done(Block<T>{sums, kBlockColumns, row, count, column, columns});
       }
     }
   });
 }
-
-class IntRows {
- public:
-  explicit IntRows(const IntMatrix& b)
-      : packed_(b.packed()),
-        column_sums_(b.column_sums().as<std::int32_t>()),
-        kernel_(*active_kernels().int_gemm),
-        route_(packed_.narrow ? kernel_.narrow : kernel_.wide),
-        k_(b.k()),
-        depth_(b.depth()),
-        stride_(depth_ * route_.a_bytes),
-        scratch_(Tensor::uninitialized(DType::i8, {k_})),
-        prepared_(DType::i8, {kMostRows * stride_}) {
-    if (!packed_.first.empty()) transposed_ = Tensor(DType::u8, {k_, kMostRows});
-  }
-
-  void fill(const RowOf& row, std::int64_t first, std::int64_t count) {
-    for (std::int64_t i = 0; i < count; ++i) {
-      route_.prepare_row(row(first + i, scratch_.as<std::int8_t>()), k_, prepared_.as<std::int8_t>() + i * stride_);
-    }
-    rows_ = static_cast<int>(count);
-    if (!transposed_.empty()) {
-      kernel_.transpose(prepared_.as<std::uint8_t>(), stride_, rows_, k_, transposed_.as<std::uint8_t>());
-    }
-  }
-
-  void multiply(std::int64_t panel, std::int32_t* sums, std::int64_t stride) const {
-    route_.tile({prepared_.as<std::int8_t>(), stride_, packed_.panels.as<std::int8_t>() + panel * depth_ * kPanel,
-                 column_sums_ + panel * kPanel, sums, stride, depth_, rows_});
-    if (transposed_.empty()) return;
-    kernel_.add_excess({transposed_.as<std::uint8_t>(), packed_.excess_k.data(), packed_.excess_values.data(),
-                        packed_.first.data() + panel * kPanel, sums, stride, rows_});
-  }
-
- private:
-  const PackedInt8& packed_;
-  const std::int32_t* column_sums_;
-  const kernels::IntGemmTable& kernel_;
-  const kernels::IntRoute& route_;
-  std::int64_t k_, depth_, stride_;
-  Tensor scratch_, prepared_, transposed_;
-  int rows_ = 0;
-};
-
-// One row: what costs time is reading B, once and in order.
-class OneRow {
- public:
-  explicit OneRow(const IntMatrix& b)
-      : b_(b),
-        panels_(b.shifted().as<std::uint8_t>()),
-        scratch_(Tensor::uninitialized(DType::i8, {b.k()})),
-        steps_(b.k() / 2 + 4) {}
-
-  void product(const RowOf& row, bool all_threads, const std::function<void(const Block<std::int32_t>&)>& done) {
-    const kernels::IntGemmTable& kernel = *active_kernels().int_gemm;
-    const std::int64_t n = b_.n(), k = b_.k(), depth = b_.depth(), blocks = parts(n, kColumns);
-    const std::int8_t* a = row(0, scratch_.as<std::int8_t>());
-    const std::ptrdiff_t count = kernel.row_steps(a, k, steps_.data());
-    const std::int32_t row_sum = std::accumulate(a, a + k, 0);
-    const int threads = all_threads ? threads_for(std::min(blocks, n * k / kProductsPerThread)) : 1;
-    parallel(threads, [&](const Team& team) {
-      const ChunkRange mine = team.share(blocks);
-      alignas(64) std::int32_t sums[kColumns];
-      for (std::int64_t block = mine.begin; block < mine.end; ++block) {
-        const std::int64_t column = block * kColumns, columns = std::min(kColumns, n - column);
-        kernel.row({steps_.data(), count, panels_ + column * depth, parts(columns, kPanel), depth, row_sum, sums});
-        done({sums, kColumns, 0, 1, column, columns});
-      }
-    });
-  }
-
- private:
-  const IntMatrix& b_;
-  const std::uint8_t* panels_;
-  Tensor scratch_;
-  std::vector<kernels::RowStep> steps_;
-};
 
 // Rows of A for weights in groups, and the sums of each group of a row where weights have zero points.
 class GroupedRows {
@@ -140,7 +64,7 @@ class GroupedRows {
       : b_(b),
         kernel_(*active_kernels().int4_gemm),
         wide_(active_kernels().int_gemm->wide),
-        stride_(b.depth() * (b.bits() == 4 ? 1 : wide_.a_bytes)),
+        stride_(b.depth() * (b.bits() == 4 ? 1 : wide_.a_bytes) + kApart),
         scratch_(Tensor::uninitialized(DType::i8, {b.k()})),
         prepared_(DType::i8, {kMostRows, stride_}) {
     if (b.bits() == 4) offsets_ = Tensor(DType::i32, {kMostRows, b.depth() / kernels::kInt4Depth});
@@ -200,16 +124,76 @@ class GroupedRows {
 
 }  // namespace
 
+IntRows::IntRows(const IntMatrix& b)
+    : packed_(b.packed()),
+      column_sums_(b.column_sums().as<std::int32_t>()),
+      kernel_(*active_kernels().int_gemm),
+      route_(packed_.narrow ? kernel_.narrow : kernel_.wide),
+      k_(b.k()),
+      depth_(b.depth()),
+      stride_(depth_ * route_.a_bytes),
+      scratch_(Tensor::uninitialized(DType::i8, {k_})),
+      prepared_(DType::i8, {kMostRows * stride_}) {
+  if (!packed_.first.empty()) transposed_ = Tensor(DType::u8, {k_, kMostRows});
+}
+
+void IntRows::fill(const RowOf& row, std::int64_t first, std::int64_t count) {
+  for (std::int64_t i = 0; i < count; ++i) {
+    route_.prepare_row(row(first + i, scratch_.as<std::int8_t>()), k_, prepared_.as<std::int8_t>() + i * stride_);
+  }
+  rows_ = static_cast<int>(count);
+  if (!transposed_.empty()) {
+    kernel_.transpose(prepared_.as<std::uint8_t>(), stride_, rows_, k_, transposed_.as<std::uint8_t>());
+  }
+}
+
+void IntRows::multiply(std::int64_t panel, std::int32_t* sums, std::int64_t stride) const {
+  route_.tile({prepared_.as<std::int8_t>(), stride_, packed_.panels.as<std::int8_t>() + panel * depth_ * kPanel,
+               column_sums_ + panel * kPanel, sums, stride, depth_, rows_});
+  if (transposed_.empty()) return;
+  kernel_.add_excess({transposed_.as<std::uint8_t>(), packed_.excess_k.data(), packed_.excess_values.data(),
+                      packed_.first.data() + panel * kPanel, sums, stride, rows_});
+}
+
+SingleRow::SingleRow(const std::int8_t* row, std::int64_t k) : k_(k), steps_(static_cast<std::size_t>(k / 2 + 4)) {
+  prepare(row);
+}
+
+void SingleRow::prepare(const std::int8_t* row) {
+  step_count_ = active_kernels().int_gemm->row_steps(row, k_, steps_.data());
+  sum_ = std::accumulate(row, row + k_, 0);
+}
+
+bool SingleRow::has_own_way() { return active_kernels().int_gemm->row != nullptr; }
+
+void SingleRow::product(const IntMatrix& b, bool all_threads,
+                        const std::function<void(const Block<std::int32_t>&)>& done) const {
+  const kernels::IntGemmTable& kernel = *active_kernels().int_gemm;
+  const std::int64_t n = b.n(), depth = b.depth(), blocks = parts(n, kBlockColumns);
+  const auto* panels = b.shifted().as<std::uint8_t>();
+  const int threads = all_threads ? threads_for(std::min(blocks, n * k_ / kProductsPerThread)) : 1;
+  parallel(threads, [&](const Team& team) {
+    const ChunkRange mine = team.share(blocks);
+    alignas(64) std::int32_t sums[kBlockColumns];
+    for (std::int64_t block = mine.begin; block < mine.end; ++block) {
+      const std::int64_t column = block * kBlockColumns, columns = std::min(kBlockColumns, n - column);
+      kernel.row({steps_.data(), step_count_, panels + column * depth, parts(columns, kPanel), depth, sum_, sums});
+      done({sums, kBlockColumns, 0, 1, column, columns});
+    }
+  });
+}
+
 struct IntWorkspace::Parts {
-  std::optional<OneRow> one_row;
+  std::optional<SingleRow> single;
   std::optional<IntRows> rows;
   std::optional<GroupedRows> grouped;
+  std::vector<std::int8_t> scratch;
 };
 
 IntWorkspace::IntWorkspace(const IntMatrix& b, std::int64_t most_rows) : parts_(std::make_unique<Parts>()) {
-  const bool own_kernel = active_kernels().int_gemm->row != nullptr;
-  if (own_kernel) parts_->one_row.emplace(b);
-  if (!own_kernel || most_rows > 1) parts_->rows.emplace(b);
+  parts_->scratch.resize(static_cast<std::size_t>(b.k()));
+  if (SingleRow::has_own_way()) parts_->single.emplace(parts_->scratch.data(), b.k());
+  if (!SingleRow::has_own_way() || most_rows > 1) parts_->rows.emplace(b);
 }
 
 IntWorkspace::IntWorkspace(const GroupedMatrix& b) : parts_(std::make_unique<Parts>()) { parts_->grouped.emplace(b); }
@@ -219,22 +203,21 @@ IntWorkspace::IntWorkspace(IntWorkspace&&) noexcept = default;
 
 void int_product(std::int64_t m, const RowOf& row, const IntMatrix& b,
                  const std::function<void(const Block<std::int32_t>&)>& done, IntWorkspace* workspace) {
-  if (m == 1 && active_kernels().int_gemm->row != nullptr) {
-    if (workspace != nullptr) {
-      workspace->parts().one_row->product(row, false, done);
-    } else {
-      OneRow(b).product(row, true, done);
-    }
-    return;
+  if (m > 1 || !SingleRow::has_own_way()) {
+    for_each_block<std::int32_t, IntRows>(m, row, b, workspace == nullptr ? nullptr : &*workspace->parts().rows, done);
+  } else if (workspace != nullptr) {
+    IntWorkspace::Parts& parts = workspace->parts();
+    parts.single->prepare(row(0, parts.scratch.data()));
+    parts.single->product(b, false, done);
+  } else {
+    Tensor scratch = Tensor::uninitialized(DType::i8, {b.k()});
+    SingleRow(row(0, scratch.as<std::int8_t>()), b.k()).product(b, true, done);
   }
-  for_each_block<std::int32_t>(m, row, b,
-                               workspace == nullptr ? static_cast<IntRows*>(nullptr) : &*workspace->parts().rows, done);
 }
 
 void grouped_product(std::int64_t m, const RowOf& row, const GroupedMatrix& b,
                      const std::function<void(const Block<float>&)>& done, IntWorkspace* workspace) {
-  for_each_block<float>(m, row, b,
-                        workspace == nullptr ? static_cast<GroupedRows*>(nullptr) : &*workspace->parts().grouped, done);
+  for_each_block<float, GroupedRows>(m, row, b, workspace == nullptr ? nullptr : &*workspace->parts().grouped, done);
 }
 
 }  // namespace petrain

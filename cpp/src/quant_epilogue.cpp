@@ -56,18 +56,19 @@ Epilogue::Epilogue(const TensorView& y, const Shape& shape, const LinearOptions&
   }
 }
 
-void Epilogue::finish(float* values, const float* residual, std::int64_t row, std::int64_t column,
-                      std::int64_t columns) const {
+void Epilogue::finish(const Block<float>& block) const {
   const kernels::NnTable& nn = *active_kernels().nn;
-  if (residual != nullptr) nn.add_bias(values, residual, columns);
-  if (bias_ != nullptr) nn.add_bias(values, bias_ + column, columns);
-  activate(values, columns, options_.activation, options_.clip);
-  const std::int64_t to = row * n_ + column;
-  if (options_.output) {
-    active_kernels().quant_format->quantize_run(values, options_.output->scale, options_.output->zero_point,
-                                                {-128, 127}, y_.as<std::int8_t>() + to, columns);
-  } else {
-    std::copy_n(values, columns, y_.as<float>() + to);
+  for (std::int64_t i = 0; i < block.rows; ++i) {
+    float* values = block.sums + i * block.stride;
+    if (bias_ != nullptr) nn.add_bias(values, bias_ + block.column, block.columns);
+    activate(values, block.columns, options_.activation, options_.clip);
+    const std::int64_t to = (block.row + i) * n_ + block.column;
+    if (options_.output) {
+      active_kernels().quant_format->quantize_run(values, options_.output->scale, options_.output->zero_point,
+                                                  {-128, 127}, y_.as<std::int8_t>() + to, block.columns);
+    } else {
+      std::copy_n(values, block.columns, y_.as<float>() + to);
+    }
   }
 }
 

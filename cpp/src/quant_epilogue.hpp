@@ -3,11 +3,10 @@
 
 #include <cstdint>
 
+#include "int_gemm.hpp"
 #include "petrain/quant_linear.hpp"
 
 namespace petrain {
-
-constexpr std::int64_t kBlockColumns = 64;  // the most that a row of a block has
 
 class Epilogue {
  public:
@@ -15,8 +14,8 @@ class Epilogue {
   // the options hold does not fit.
   Epilogue(const TensorView& y, const Shape& shape, const LinearOptions& options);
 
-  // Adds `residual` (null: none) and the bias to the values, which it changes, and writes them to a row of y.
-  void finish(float* values, const float* residual, std::int64_t row, std::int64_t column, std::int64_t columns) const;
+  // Adds the bias to the values of a block, which it changes, and writes them to y.
+  void finish(const Block<float>& block) const;
 
  private:
   TensorView y_;

@@ -3,16 +3,20 @@
 #include <algorithm>
 #include <cfloat>
 #include <cmath>
+#include <optional>
 #include <utility>
 
 #include "checks.hpp"
+#include "int_gemm.hpp"
+#include "isa.hpp"
 #include "quant_checks.hpp"
 #include "quant_epilogue.hpp"
-#include "quant_packed.hpp"
+#include "quant_product.hpp"
 #include "quant_rows.hpp"
 #include "quant_spec.hpp"
 
 namespace petrain {
+
 std::int64_t max_depth(bool input_zero_points, bool weight_zero_points) {
   constexpr std::int64_t kSymmetric = 128, kAsymmetric = 255;  // the largest difference from the zero point
   return ((std::int64_t{1} << 31) - 1) /
@@ -30,7 +34,7 @@ QuantLinear::QuantLinear(std::shared_ptr<const QuantTensor> weight) : weight_(st
     throw std::invalid_argument("w: expected sums of at most " + std::to_string(most) +
                                 " products, which int32 holds exactly, got " + std::to_string(w.shape[1]));
   }
-  packed_ = std::make_unique<Packed>(w);
+  packed_ = std::make_unique<QuantProduct>(w);
 }
 
 QuantLinear::QuantLinear(QuantTensor weight) : QuantLinear(std::make_shared<const QuantTensor>(std::move(weight))) {}
@@ -39,10 +43,7 @@ QuantLinear::~QuantLinear() = default;
 QuantLinear::QuantLinear(QuantLinear&&) noexcept = default;
 QuantLinear& QuantLinear::operator=(QuantLinear&&) noexcept = default;
 
-std::size_t QuantLinear::packed_nbytes() const {
-  return (packed_->matrix ? packed_->matrix->nbytes() : 0) +
-         (packed_->group_matrix ? packed_->group_matrix->nbytes() : 0);
-}
+std::size_t QuantLinear::packed_nbytes() const { return packed_->nbytes(); }
 
 namespace {
 
@@ -68,7 +69,7 @@ void require_finite_scales(const QuantRows& rows, float w_scale, bool to_int8) {
 
 void QuantLinear::require_input(const std::optional<QuantParams>& input) const {
   if (!input || input->zero_point == 0) return;
-  if (packed_->grouped) {
+  if (packed_->in_groups()) {
     throw std::invalid_argument("x: expected a zero point of 0 with weights in " + spec_text(weight_->spec) + ", got " +
                                 std::to_string(input->zero_point));
   }
@@ -81,20 +82,23 @@ void QuantLinear::require_input(const std::optional<QuantParams>& input) const {
 }
 
 Tensor QuantLinear::product(const QuantRows& rows) const {
-  require_finite_scales(rows, packed_->largest_scale, false);
-  Tensor result = Tensor::uninitialized(DType::f32, {rows.m, out_features()});
-  packed_->product(*weight_, rows, nullptr,
-                   [&](const float* values, std::int64_t row, std::int64_t column, std::int64_t columns) {
-                     std::copy_n(values, columns, result.as<float>() + row * out_features() + column);
-                   });
+  require_finite_scales(rows, packed_->largest_scale(), false);
+  const std::int64_t n = out_features();
+  Tensor result = Tensor::uninitialized(DType::f32, {rows.m, n});
+  packed_->multiply(rows, [&](const Block<float>& block) {
+    for (std::int64_t i = 0; i < block.rows; ++i) {
+      std::copy_n(block.sums + i * block.stride, block.columns,
+                  result.as<float>() + (block.row + i) * n + block.column);
+    }
+  });
   return result;
 }
 
 void QuantLinear::finish(const QuantRows& rows, const TensorView& y, const LinearOptions& options, bool one_row) const {
   const std::int64_t n = out_features();
   const Epilogue epilogue(y, one_row ? Shape{n} : Shape{rows.m, n}, options);
-  require_finite_scales(rows, packed_->largest_scale, options.output.has_value());
-  Tensor residual;
+  require_finite_scales(rows, packed_->largest_scale(), options.output.has_value());
+  std::optional<Addend> residual;
   if (options.residual_a != nullptr || options.residual_b != nullptr) {
     if (options.residual_a == nullptr || options.residual_b == nullptr)
       throw std::invalid_argument("residual: expected both matrices or none");
@@ -102,13 +106,14 @@ void QuantLinear::finish(const QuantRows& rows, const TensorView& y, const Linea
     require_pair(a, b, n, in_features());
     b.require_input(options.input);
     const Tensor inner = b.product(rows);
-    residual = a.product(quantize_rows(inner.view(), inner.shape()[1], {}, "residual"));
+    QuantRows inner_rows = quantize_rows(inner.view(), inner.shape()[1], {}, "residual");
+    require_finite_scales(inner_rows, a.packed_->largest_scale(), options.output.has_value());
+    residual.emplace(*a.packed_, std::move(inner_rows));
   }
-  packed_->product(*weight_, rows, nullptr,
-                   [&](float* values, std::int64_t row, std::int64_t column, std::int64_t columns) {
-                     epilogue.finish(values, residual.empty() ? nullptr : residual.as<float>() + row * n + column, row,
-                                     column, columns);
-                   });
+  packed_->multiply(rows, [&](const Block<float>& block) {
+    if (residual) residual->add_to(block);
+    epilogue.finish(block);
+  });
 }
 
 void QuantLinear::forward(const ConstTensorView& x, const TensorView& y, const LinearOptions& options) const {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 
 #include "int_gemm.hpp"
 #include "petrain/quant_linear.hpp"
@@ -15,13 +16,13 @@ class QuantSteps {
  public:
   QuantSteps(const QuantLinear& layer, std::int64_t most_rows, bool all_threads);
 
-  // x (m, K), finite, m ≤ most_rows -> y (m, N), the bytes of QuantLinear::forward. bias: (N,) or null.
-  void run(const float* x, std::int64_t m, const float* bias, float* y);
+  // x (m, K), finite, m ≤ most_rows -> y (m, N), the bytes of QuantLinear::forward. bias: float32 (N,), or no data.
+  void run(const float* x, std::int64_t m, const ConstTensorView& bias, float* y);
 
  private:
   const QuantLinear& layer_;
   QuantRows rows_;
-  std::unique_ptr<IntWorkspace> workspace_;  // null: over all threads
+  std::optional<IntWorkspace> workspace_;  // none: over all threads
 };
 
 }  // namespace petrain

@@ -104,7 +104,7 @@ void RnnRun::require_input(const RnnOptions& options) const {
       if (!std::isfinite(most)) {
         const auto* numbers = x_.as<float>() + row * input_;
         const auto* bad = std::find_if(numbers, numbers + input_, [](float number) { return !std::isfinite(number); });
-        throw std::invalid_argument("x: expected finite values, got " + number_text(*bad) + " at index " +
+        throw std::invalid_argument("x: expected finite values, got " + (std::isnan(*bad) ? "nan" : number_text(*bad)) + " at index " +
                                     shape_text({t, packing_.order[i], bad - numbers}));
       }
       most_x = std::max(most_x, most);
@@ -122,7 +122,7 @@ void RnnRun::require_input(const RnnOptions& options) const {
   }
   for (const Direction& direction : directions_) {
     require_finite_gates(most_x, direction.layer->w_ih_->weight(), "x");
-    require_finite_gates(most_h, direction.layer->w_hh_->weight(), "h0");
+    require_finite_gates(most_h, direction.layer->w_hh_->weight(), "h");
   }
 }
 
@@ -171,7 +171,7 @@ void RnnRun::project(std::size_t direction, std::int64_t begin, std::int64_t end
   }
   layer.w_ih_->forward({x, DType::f32, {rows, input_}},
                        {gates.as<float>(), DType::f32, {rows, layer.w_ih_->out_features()}},
-                       {.bias = std::as_const(layer.b_ih_).view()});
+                       {.bias = layer.b_ih_.view()});
 }
 
 // Step t of a job; first_row: where the projected rows begin.
@@ -185,7 +185,7 @@ void RnnRun::step(std::size_t index, std::int64_t t, std::int64_t first_row) {
   const auto count = static_cast<std::int64_t>(directions_.size());
   Job& job = jobs_[index];
   auto* recurrent = job.gates.as<float>();
-  job.product.run(job.h.as<float>(), rows, layer.b_hh_.as<float>(), recurrent);
+  job.product.run(job.h.as<float>(), rows, layer.b_hh_.view(), recurrent);
   const kernels::RnnTable& kernel = *active_kernels().rnn;
   const auto cell_step = layer.cell() == Cell::lstm ? kernel.lstm_step : kernel.gru_step;
   const float* projected = projected_[direction].as<float>() + (packing_.first[t] - first_row) * gates;

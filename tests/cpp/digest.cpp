@@ -17,6 +17,7 @@
 #include <utility>
 #include <vector>
 
+#include "petrain/calibrate.hpp"
 #include "petrain/cpu.hpp"
 #include "petrain/nn.hpp"
 #include "petrain/optim.hpp"
@@ -369,9 +370,46 @@ void initial_values(const Emit& emit) {
   emit("nn/initial values", digest);
 }
 
+void calibration(const Emit& emit) {
+  Random random(7);
+  Digest counts, ranges;
+  Histogram seen;
+  MovingAverage average(0.01, 1);
+  for (const DType dtype : {DType::f32, DType::f16, DType::bf16}) {
+    for (const float scale : {0.1f, 1.0f, 7.0f}) {
+      const auto bytes = numbers(random, dtype, 40'000);
+      const std::vector<float> wide = random.floats(30'001, scale);
+      seen.observe({bytes.data(), dtype, {40'000}});
+      seen.observe({wide.data(), DType::f32, {30'001}});
+      average.observe({bytes.data(), dtype, {50, 400, 2}});
+      average.observe({wide.data() + 1, DType::f32, {75, 400}});
+    }
+  }
+  std::vector<std::int32_t> bins;
+  std::vector<std::int64_t> held;
+  seen.parts(bins, held);
+  counts.add(bins);
+  counts.add(held);
+  emit("calibrate/histogram", counts);
+  const auto add = [&](Range range) {
+    ranges.add(range.low);
+    ranges.add(range.high);
+  };
+  add(seen.extremes());
+  for (const Range& range : average.ranges()) add(range);
+  for (const Scheme scheme : {Scheme::symmetric, Scheme::asymmetric}) {
+    add(percentile_range(seen, 99.9, scheme));
+    for (const int bits : {8, 4}) {
+      add(entropy_range(seen, bits, scheme));
+      add(mse_range(seen, bits, scheme));
+    }
+  }
+  emit("calibrate/ranges", ranges);
+}
+
 using Operator = void (*)(const Emit& emit);
-constexpr Operator kOperators[] = {update_rules, adafactor,      storage,           accumulation, quantization,
-                                   layers,       initial_values, quantized_formats, recurrent,    embedding_rows};
+constexpr Operator kOperators[] = {update_rules,   adafactor,         storage,     accumulation, quantization,  layers,
+                                   initial_values, quantized_formats, calibration, recurrent,    embedding_rows};
 
 std::vector<std::string> all_lines() {
   std::vector<std::string> lines;

@@ -65,10 +65,12 @@ TEST(both_directions_are_two_layers_side_by_side) {
 TEST(what_does_not_fit_is_refused) {
   const QuantRnn gru = layer_of(Cell::gru, 5, 7, 1), lstm = layer_of(Cell::lstm, 5, 7, 1);
   const Tensor x = numbers({6, 3, 5}, 9), state = numbers({3, 7}, 2);
-  CHECK_THROWS(std::invalid_argument, gru.forward(x.view(), {.c0 = state.view()}));
-  CHECK_THROWS(std::invalid_argument, bidirectional(gru, lstm, x.view()));
-  CHECK_THROWS(std::invalid_argument, bidirectional(gru, gru, x.view(), {.reverse = true}));
-  CHECK_THROWS(std::invalid_argument, bidirectional(gru, gru, x.view(), {.h0 = state.view()}));
+  CHECK_THROWS(std::invalid_argument, "c0: expected none", (gru.forward(x.view(), {.c0 = state.view()})));
+  CHECK_THROWS(std::invalid_argument, "two layers of one kind", (bidirectional(gru, lstm, x.view())));
+  CHECK_THROWS(std::invalid_argument, "reverse: expected false",
+               (bidirectional(gru, gru, x.view(), {.reverse = true})));
+  CHECK_THROWS(std::invalid_argument, "h0: expected shape (2, 3, 7), got (3, 7)",
+               (bidirectional(gru, gru, x.view(), {.h0 = state.view()})));
 }
 
 TEST(rows_of_a_table_are_those_of_the_whole) {
@@ -80,6 +82,8 @@ TEST(rows_of_a_table_are_those_of_the_whole) {
   embedding(table, {ids, DType::i64, {3}}, rows.view());
   for (int i = 0; i < 3; ++i) CHECK(same_bytes(rows.as<float>() + i * 33, whole.as<float>() + ids[i] * 33, 33));
   const std::int64_t beyond[] = {0, 9, 0};
-  CHECK_THROWS(std::out_of_range, embedding(table, {beyond, DType::i64, {3}}, rows.view()));
-  CHECK_THROWS(std::invalid_argument, embedding(table, {ids, DType::f32, {3}}, rows.view()));
+  CHECK_THROWS(std::out_of_range, "expected 0 to 8, got 9 at index (1,)",
+               (embedding(table, {beyond, DType::i64, {3}}, rows.view())));
+  CHECK_THROWS(std::invalid_argument, "int32 or int64, got float32",
+               (embedding(table, {ids, DType::f32, {3}}, rows.view())));
 }

@@ -1,4 +1,4 @@
-"""Arrays in int8 and int4, and a linear layer on int8 whose integer sums are exact.
+"""Arrays in int8 and int4, and layers on them whose integer sums are exact.
 
 ``w ≈ (values - zero_point) * scale`` with ``values = round(w / scale) + zero_point``, half to even, as ONNX's
 QuantizeLinear has it. Zero is always exactly zero, and where all is zero the scale is 1. The scale is at least 2⁻¹²⁶,
@@ -6,14 +6,27 @@ the smallest normal number: what is below half of that becomes zero. All results
 instruction set and for any number of threads.
 """
 
+from petrain.quant.calibrate import (
+    EntropyObserver,
+    MinMaxObserver,
+    MovingAverageObserver,
+    MSEObserver,
+    PercentileObserver,
+)
 from petrain.quant.embedding import embedding
 from petrain.quant.files import load, save
 from petrain.quant.linear import linear, low_rank, matmul_int
-from petrain.quant.params import QuantParams, range_params
+from petrain.quant.params import ChannelParams, QuantParams, range_params
 from petrain.quant.recurrent import QuantGRU, QuantLSTM, gru, lstm
 from petrain.quant.tensor import QuantTensor, quantize
 
 __all__ = [
+    "ChannelParams",
+    "EntropyObserver",
+    "MSEObserver",
+    "MinMaxObserver",
+    "MovingAverageObserver",
+    "PercentileObserver",
     "QuantGRU",
     "QuantLSTM",
     "QuantParams",

@@ -118,7 +118,8 @@ class QuantTensor:
     @property
     def zero_point(self) -> np.ndarray | None:
         """int8 in the shape of ``scale``, read-only, without a copy; None where the scheme is symmetric."""
-        return self._core.zero_point
+        zero_point: np.ndarray | None = self._core.zero_point
+        return zero_point
 
     @property
     def shape(self) -> tuple[int, ...]:
