@@ -65,7 +65,7 @@ class GroupedRows {
         kernel_(*active_kernels().int4_gemm),
         wide_(active_kernels().int_gemm->wide),
         stride_(b.depth() * (b.bits() == 4 ? 1 : wide_.a_bytes) + kApart),
-        scratch_(Tensor::uninitialized(DType::i8, {b.k()})),
+        scratch_(Tensor::uninitialized(DType::i8, {b.k() + kScratchSlack})),
         prepared_(DType::i8, {kMostRows, stride_}) {
     if (b.bits() == 4) offsets_ = Tensor(DType::i32, {kMostRows, b.depth() / kernels::kInt4Depth});
     if (!b.zeros().empty()) row_sums_ = Tensor(DType::i32, {kMostRows, b.groups()});
@@ -132,7 +132,7 @@ IntRows::IntRows(const IntMatrix& b)
       k_(b.k()),
       depth_(b.depth()),
       stride_(depth_ * route_.a_bytes),
-      scratch_(Tensor::uninitialized(DType::i8, {k_})),
+      scratch_(Tensor::uninitialized(DType::i8, {k_ + kScratchSlack})),
       prepared_(DType::i8, {kMostRows * stride_}) {
   if (!packed_.first.empty()) transposed_ = Tensor(DType::u8, {k_, kMostRows});
 }
@@ -191,7 +191,7 @@ struct IntWorkspace::Parts {
 };
 
 IntWorkspace::IntWorkspace(const IntMatrix& b, std::int64_t most_rows) : parts_(std::make_unique<Parts>()) {
-  parts_->scratch.resize(static_cast<std::size_t>(b.k()));
+  parts_->scratch.resize(static_cast<std::size_t>(b.k() + kScratchSlack));
   if (SingleRow::has_own_way()) parts_->single.emplace(parts_->scratch.data(), b.k());
   if (!SingleRow::has_own_way() || most_rows > 1) parts_->rows.emplace(b);
 }
@@ -210,7 +210,7 @@ void int_product(std::int64_t m, const RowOf& row, const IntMatrix& b,
     parts.single->prepare(row(0, parts.scratch.data()));
     parts.single->product(b, false, done);
   } else {
-    Tensor scratch = Tensor::uninitialized(DType::i8, {b.k()});
+    Tensor scratch = Tensor::uninitialized(DType::i8, {b.k() + kScratchSlack});
     SingleRow(row(0, scratch.as<std::int8_t>()), b.k()).product(b, true, done);
   }
 }

@@ -20,8 +20,9 @@ struct Block {
   std::int64_t row, rows, column, columns;
 };
 
-// Row i of A, k numbers, either where it lies or written to `scratch`. Called from several threads, and more than once
-// for a row.
+// Row i of A, k numbers, either where it lies or written to `scratch`, which has kScratchSlack bytes more. Called from
+// several threads, and more than once for a row.
+constexpr std::int64_t kScratchSlack = 32;
 using RowOf = std::function<const std::int8_t*(std::int64_t i, std::int8_t* scratch)>;
 
 // Memory of products with one B, which outlives it, for products that come again and again with so few rows that taking

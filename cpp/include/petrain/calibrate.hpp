@@ -117,8 +117,8 @@ Range percentile_range(const Histogram& seen, double percentile, Scheme scheme);
 Range entropy_range(const Histogram& seen, int bits, Scheme scheme);
 
 // With the least sum of squared quantization errors among ranges whose ends are 2^(-i / 32) of the extremes, from
-// them down to 1/16 of the root mean square at that side, and then 2^(±i / 128) around the best. Numbers are taken as spread
-// evenly over their bin.
+// them down to 1/16 of the root mean square at that side, and then 2^(±i / 128) around the best. Numbers are taken as
+// spread evenly over their bin.
 Range mse_range(const Histogram& seen, int bits, Scheme scheme);
 
 // What mse_range minimises, for quantization with range_params(range, …), as a mean over all numbers.
