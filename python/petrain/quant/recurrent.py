@@ -163,7 +163,7 @@ class _Recurrent:
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
         steps = _lengths_from(lengths)
         if self._backward is not None:
-            return _core.rnn_bidirectional(self._forward, self._backward, x, h0, c0, steps)  # type: ignore[return-value]
+            return _core.rnn_bidirectional(self._forward, self._backward, x, h0, c0, steps)
         y, h, c = self._forward.forward(x, _one_direction(h0), _one_direction(c0), steps, False)
         return y, h[None], None if c is None else c[None]
 
