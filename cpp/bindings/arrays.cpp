@@ -151,6 +151,13 @@ std::string path_from(const py::object& path) {
   return py::reinterpret_steal<py::bytes>(bytes);
 }
 
+DType float_dtype(const std::string& name) {
+  for (const DType dtype : {DType::f32, DType::f16, DType::bf16}) {
+    if (name == dtype_name(dtype)) return dtype;
+  }
+  throw std::invalid_argument("dtype: expected \"float32\", \"float16\" or \"bfloat16\", got \"" + name + "\"");
+}
+
 Tensor copy_of(const ArrayRef& array) {
   Tensor copy = Tensor::uninitialized(array.view.dtype, array.view.shape);
   if (!copy.empty()) std::memcpy(copy.as<std::byte>(), array.view.data, copy.nbytes());

@@ -28,6 +28,9 @@ std::vector<ConstTensorView> views_of(const std::vector<ArrayRef>& arrays);
 // A path as Python's own functions take it, with their errors: str, bytes or os.PathLike.
 std::string path_from(const py::object& path);
 
+// "float32", "float16" or "bfloat16"; throws std::invalid_argument for another name.
+DType float_dtype(const std::string& name);
+
 // The core's own copy of a borrowed array.
 Tensor copy_of(const ArrayRef& array);
 

@@ -38,16 +38,13 @@ py::array integers_of(const py::object& self) {
 }
 
 py::array dequantized(const QuantTensor& self, const std::string& dtype) {
-  for (const DType known : {DType::f32, DType::f16, DType::bf16}) {
-    if (dtype != dtype_name(known)) continue;
-    Tensor result;
-    {
-      const py::gil_scoped_release release;
-      result = dequantize(self, known);
-    }
-    return as_numpy(std::move(result));
+  const DType to = float_dtype(dtype);
+  Tensor result;
+  {
+    const py::gil_scoped_release release;
+    result = dequantize(self, to);
   }
-  throw std::invalid_argument("dtype: expected \"float32\", \"float16\" or \"bfloat16\", got \"" + dtype + "\"");
+  return as_numpy(std::move(result));
 }
 
 void register_tensor(py::module_& module) {

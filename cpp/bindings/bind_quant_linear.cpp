@@ -42,7 +42,7 @@ py::array low_rank_forward(py::handle x, const QuantLinear& a, const QuantLinear
 }  // namespace
 
 void register_quant_linear(py::module_& module) {
-  py::class_<QuantLinear>(module, "QuantLinear")
+  py::class_<QuantLinear, std::shared_ptr<QuantLinear>>(module, "QuantLinear")
       .def(py::init([](const std::shared_ptr<QuantTensor>& weight) { return QuantLinear(weight); }), py::arg("weight"))
       .def("forward", &forward, py::arg("x"), py::arg("bias"), py::arg("activation"), py::arg("clip"),
            py::arg("x_params"), py::arg("y_params"), py::arg("residual_a"), py::arg("residual_b"))

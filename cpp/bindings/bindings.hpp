@@ -17,6 +17,7 @@ void register_qat(py::module_& module);
 void register_quant(py::module_& module);
 void register_quant_conv(py::module_& module);
 void register_quant_linear(py::module_& module);
+void register_quant_rnn(py::module_& module);
 void register_rounding(py::module_& module);
 void register_tensor_steps(py::module_& module);
 

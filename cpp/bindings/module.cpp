@@ -11,6 +11,7 @@ PYBIND11_MODULE(_core, module) {
   petrain::python::register_qat(module);
   petrain::python::register_quant_conv(module);
   petrain::python::register_quant_linear(module);
+  petrain::python::register_quant_rnn(module);
   petrain::python::register_calibrate(module);
   petrain::python::register_rounding(module);
   petrain::python::register_lowrank(module);

@@ -1,33 +1,12 @@
 #include "activation.hpp"
 
 #include "exp.hpp"
+#include "sigmoid.hpp"
 
 namespace petrain::kernels {
 namespace {
 
 using std::ptrdiff_t;
-
-float magnitude(float x) { return __builtin_fabsf(x); }
-
-float sigmoid_one(float x) {
-  const float e = exp_nonpositive(-magnitude(x));
-  return (x < 0 ? e : 1.0f) / (1.0f + e);
-}
-
-// Near zero the quotient would cancel: there the odd polynomial of Cephes' tanhf (Moshier, 1989).
-float tanh_one(float x) {
-  const float size = magnitude(x), square = x * x;
-  const float e = exp_nonpositive(-2.0f * size);
-  const float quotient = (1.0f - e) / (1.0f + e);
-  float sum = -5.70498872745e-3f;
-  sum = sum * square + 2.06390887954e-2f;
-  sum = sum * square - 5.37397155531e-2f;
-  sum = sum * square + 1.33314422036e-1f;
-  sum = sum * square - 3.33332819422e-1f;
-  const float near = sum * square * x + x;
-  const float far = x < 0 ? -quotient : quotient;
-  return size < 0.625f ? near : far;
-}
 
 // erfc(z) for z ≥ 0 with a relative error below 2e-6 wherever a float32 is normal: the fit of Numerical Recipes
 // (Press et al., 2nd edition, section 6.2).

@@ -18,6 +18,7 @@ extern const OptimTable PETRAIN_TABLE(optim);
 extern const QuantTable PETRAIN_TABLE(quant);
 extern const QuantFormatTable PETRAIN_TABLE(quant_format);
 extern const ReduceTable PETRAIN_TABLE(reduce);
+extern const RnnTable PETRAIN_TABLE(rnn);
 extern const WideTable PETRAIN_TABLE(wide);
 
 extern const KernelTable PETRAIN_TABLE(kernels) = {
@@ -35,6 +36,7 @@ extern const KernelTable PETRAIN_TABLE(kernels) = {
     .quant = &PETRAIN_TABLE(quant),
     .quant_format = &PETRAIN_TABLE(quant_format),
     .reduce = &PETRAIN_TABLE(reduce),
+    .rnn = &PETRAIN_TABLE(rnn),
     .wide = &PETRAIN_TABLE(wide),
 };
 

@@ -14,6 +14,7 @@
 #include "quant.hpp"
 #include "quant_format.hpp"
 #include "reduce.hpp"
+#include "rnn.hpp"
 #include "wide.hpp"
 
 namespace petrain::kernels {
@@ -33,6 +34,7 @@ struct KernelTable {
   const QuantTable* quant;
   const QuantFormatTable* quant_format;
   const ReduceTable* reduce;
+  const RnnTable* rnn;
   const WideTable* wide;
 };
 

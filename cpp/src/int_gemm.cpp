@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <numeric>
+#include <optional>
 #include <vector>
 
 #include "isa.hpp"
@@ -19,13 +20,14 @@ constexpr std::int64_t kProductsPerThread = 1 << 20;  // below this a thread cos
 std::int64_t rounded_up(std::int64_t x, std::int64_t step) { return (x + step - 1) / step * step; }
 std::int64_t parts(std::int64_t size, std::int64_t part) { return (size + part - 1) / part; }
 
-// Cuts C (m, n) into blocks of up to kMostRows rows and kBlockColumns columns.
+// Cuts C (m, n) into blocks of up to kMostRows rows and kBlockColumns columns. With `only`, which is made of B, on the
+// calling thread.
 template <class T, class Rows, class Matrix, class Done>
-void for_each_block(std::int64_t m, const RowOf& row_of, const Matrix& b, Done&& done) {
+void for_each_block(std::int64_t m, const RowOf& row_of, const Matrix& b, Rows* only, Done&& done) {
   const std::int64_t n = b.n(), k = b.k();
   const std::int64_t column_blocks = parts(n, kBlockColumns);
-  const int threads =
-      threads_for(std::min(parts(m, kernels::kRowStep) * column_blocks, m * n * k / kProductsPerThread));
+  const std::int64_t units = std::min(parts(m, kernels::kRowStep) * column_blocks, m * n * k / kProductsPerThread);
+  const int threads = only != nullptr ? 1 : threads_for(units);
   // Many rows are shared out by rows, each of which is then prepared once; few by columns, so that B is read once.
   const bool by_rows = m >= 32 * threads;
   const std::int64_t height =
@@ -33,10 +35,10 @@ void for_each_block(std::int64_t m, const RowOf& row_of, const Matrix& b, Done&&
   const std::int64_t row_blocks = parts(m, height), width = by_rows ? column_blocks : 1;
   std::vector<Rows> of_threads;
   of_threads.reserve(threads);
-  for (int i = 0; i < threads; ++i) of_threads.emplace_back(b);
+  for (int i = 0; only == nullptr && i < threads; ++i) of_threads.emplace_back(b);
   parallel(threads, [&](const Team& team) {
     const ChunkRange mine = team.share(row_blocks * column_blocks / width);
-    Rows& rows = of_threads[team.rank];
+    Rows& rows = only != nullptr ? *only : of_threads[team.rank];
     alignas(64) T sums[kMostRows * kBlockColumns];
     std::int64_t filled = -1;
     for (std::int64_t unit = mine.begin; unit < mine.end; ++unit) {
@@ -153,42 +155,69 @@ void IntRows::multiply(std::int64_t panel, std::int32_t* sums, std::int64_t stri
                       packed_.first.data() + panel * kPanel, sums, stride, rows_});
 }
 
-SingleRow::SingleRow(const std::int8_t* row, std::int64_t k) : k_(k), sum_(std::accumulate(row, row + k, 0)) {
-  steps_.resize(static_cast<std::size_t>(k / 2 + 4));
-  steps_.resize(static_cast<std::size_t>(active_kernels().int_gemm->row_steps(row, k, steps_.data())));
+SingleRow::SingleRow(const std::int8_t* row, std::int64_t k) : k_(k), steps_(static_cast<std::size_t>(k / 2 + 4)) {
+  prepare(row);
+}
+
+void SingleRow::prepare(const std::int8_t* row) {
+  step_count_ = active_kernels().int_gemm->row_steps(row, k_, steps_.data());
+  sum_ = std::accumulate(row, row + k_, 0);
 }
 
 bool SingleRow::has_own_way() { return active_kernels().int_gemm->row != nullptr; }
 
-void SingleRow::product(const IntMatrix& b, const std::function<void(const Block<std::int32_t>&)>& done) const {
+void SingleRow::product(const IntMatrix& b, bool all_threads,
+                        const std::function<void(const Block<std::int32_t>&)>& done) const {
   const kernels::IntGemmTable& kernel = *active_kernels().int_gemm;
   const std::int64_t n = b.n(), depth = b.depth(), blocks = parts(n, kBlockColumns);
   const auto* panels = b.shifted().as<std::uint8_t>();
-  parallel(threads_for(std::min(blocks, n * k_ / kProductsPerThread)), [&](const Team& team) {
+  const int threads = all_threads ? threads_for(std::min(blocks, n * k_ / kProductsPerThread)) : 1;
+  parallel(threads, [&](const Team& team) {
     const ChunkRange mine = team.share(blocks);
     alignas(64) std::int32_t sums[kBlockColumns];
     for (std::int64_t block = mine.begin; block < mine.end; ++block) {
       const std::int64_t column = block * kBlockColumns, columns = std::min(kBlockColumns, n - column);
-      kernel.row({steps_.data(), static_cast<std::ptrdiff_t>(steps_.size()), panels + column * depth,
-                  parts(columns, kPanel), depth, sum_, sums});
+      kernel.row({steps_.data(), step_count_, panels + column * depth, parts(columns, kPanel), depth, sum_, sums});
       done({sums, kBlockColumns, 0, 1, column, columns});
     }
   });
 }
 
+struct IntWorkspace::Parts {
+  std::optional<SingleRow> single;
+  std::optional<IntRows> rows;
+  std::optional<GroupedRows> grouped;
+  std::vector<std::int8_t> scratch;
+};
+
+IntWorkspace::IntWorkspace(const IntMatrix& b, std::int64_t most_rows) : parts_(std::make_unique<Parts>()) {
+  parts_->scratch.resize(static_cast<std::size_t>(b.k() + kScratchSlack));
+  if (SingleRow::has_own_way()) parts_->single.emplace(parts_->scratch.data(), b.k());
+  if (!SingleRow::has_own_way() || most_rows > 1) parts_->rows.emplace(b);
+}
+
+IntWorkspace::IntWorkspace(const GroupedMatrix& b) : parts_(std::make_unique<Parts>()) { parts_->grouped.emplace(b); }
+
+IntWorkspace::~IntWorkspace() = default;
+IntWorkspace::IntWorkspace(IntWorkspace&&) noexcept = default;
+
 void int_product(std::int64_t m, const RowOf& row, const IntMatrix& b,
-                 const std::function<void(const Block<std::int32_t>&)>& done) {
-  if (m == 1 && SingleRow::has_own_way()) {
+                 const std::function<void(const Block<std::int32_t>&)>& done, IntWorkspace* workspace) {
+  if (m > 1 || !SingleRow::has_own_way()) {
+    for_each_block<std::int32_t, IntRows>(m, row, b, workspace == nullptr ? nullptr : &*workspace->parts().rows, done);
+  } else if (workspace != nullptr) {
+    IntWorkspace::Parts& parts = workspace->parts();
+    parts.single->prepare(row(0, parts.scratch.data()));
+    parts.single->product(b, false, done);
+  } else {
     Tensor scratch = Tensor::uninitialized(DType::i8, {b.k() + kScratchSlack});
-    SingleRow(row(0, scratch.as<std::int8_t>()), b.k()).product(b, done);
-    return;
+    SingleRow(row(0, scratch.as<std::int8_t>()), b.k()).product(b, true, done);
   }
-  for_each_block<std::int32_t, IntRows>(m, row, b, done);
 }
 
 void grouped_product(std::int64_t m, const RowOf& row, const GroupedMatrix& b,
-                     const std::function<void(const Block<float>&)>& done) {
-  for_each_block<float, GroupedRows>(m, row, b, done);
+                     const std::function<void(const Block<float>&)>& done, IntWorkspace* workspace) {
+  for_each_block<float, GroupedRows>(m, row, b, workspace == nullptr ? nullptr : &*workspace->parts().grouped, done);
 }
 
 }  // namespace petrain

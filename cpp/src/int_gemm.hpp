@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <vector>
 
 #include "int_pack.hpp"
@@ -24,9 +25,27 @@ struct Block {
 constexpr std::int64_t kScratchSlack = 32;
 using RowOf = std::function<const std::int8_t*(std::int64_t i, std::int8_t* scratch)>;
 
-// A (m, k) times Bᵀ. `done` is called once for every block, from several threads.
+// Memory of products with one B, which outlives it, for products that come again and again with so few rows that taking
+// memory would cost more than the product.
+class IntWorkspace {
+ public:
+  IntWorkspace(const IntMatrix& b, std::int64_t most_rows);
+  explicit IntWorkspace(const GroupedMatrix& b);
+  ~IntWorkspace();
+  IntWorkspace(IntWorkspace&&) noexcept;
+  IntWorkspace& operator=(IntWorkspace&&) = delete;
+
+  struct Parts;
+  Parts& parts() { return *parts_; }
+
+ private:
+  std::unique_ptr<Parts> parts_;
+};
+
+// A (m, k) times Bᵀ. `done` is called once for every block, from several threads; with a workspace, made of this B,
+// from the calling thread alone.
 void int_product(std::int64_t m, const RowOf& row, const IntMatrix& b,
-                 const std::function<void(const Block<std::int32_t>&)>& done);
+                 const std::function<void(const Block<std::int32_t>&)>& done, IntWorkspace* workspace = nullptr);
 
 // One row, prepared: what costs time with one row is reading B.
 class SingleRow {
@@ -34,12 +53,14 @@ class SingleRow {
   SingleRow(const std::int8_t* row, std::int64_t k);
   // Whether this instruction set has a way of its own for one row; else int_product is as fast.
   static bool has_own_way();
-  void product(const IntMatrix& b, const std::function<void(const Block<std::int32_t>&)>& done) const;
+  void prepare(const std::int8_t* row);  // another one
+  void product(const IntMatrix& b, bool all_threads, const std::function<void(const Block<std::int32_t>&)>& done) const;
 
  private:
   std::int64_t k_;
   std::vector<kernels::RowStep> steps_;
-  std::int32_t sum_;
+  std::ptrdiff_t step_count_ = 0;
+  std::int32_t sum_ = 0;
 };
 
 // Up to kMostRows rows of A, prepared for products with B. For one thread.
@@ -66,6 +87,6 @@ constexpr std::int64_t kBlockColumns = 64;  // the most that a block has, in who
 // The same for weights in groups: sums are Σ_g float(Σ_{p in g} a[p] (b[p] - zero_point[g])) scale[g], in the order of
 // the groups, each operation rounded to float32.
 void grouped_product(std::int64_t m, const RowOf& row, const GroupedMatrix& b,
-                     const std::function<void(const Block<float>&)>& done);
+                     const std::function<void(const Block<float>&)>& done, IntWorkspace* workspace = nullptr);
 
 }  // namespace petrain

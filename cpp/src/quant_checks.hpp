@@ -54,19 +54,23 @@ inline float number_at(const ConstTensorView& array, std::int64_t i) {
   return array.as<float>()[i];
 }
 
+// Of element i in row-major order.
+inline Shape index_of(std::int64_t i, const Shape& shape) {
+  Shape index(shape.size());
+  for (std::size_t d = index.size(); d-- > 0; i /= shape[d]) index[d] = i % shape[d];
+  return index;
+}
+
 // Throws for the first NaN or infinity, in memory order; does nothing where there is none.
 inline void require_finite(const ConstTensorView& array, const std::string& what) {
   for (std::int64_t i = 0, size = array.size(); i < size; ++i) {
     const float value = number_at(array, i);
     if (std::isfinite(value)) continue;
-    Shape index(array.shape.size());
-    std::int64_t rest = i;
-    for (std::size_t d = index.size(); d-- > 0; rest /= array.shape[d]) index[d] = rest % array.shape[d];
     throw std::invalid_argument(what + ": expected finite values, got " +
                                 (std::isnan(value) ? "nan"
                                  : value > 0       ? "inf"
                                                    : "-inf") +
-                                " at index " + shape_text(index));
+                                " at index " + shape_text(index_of(i, array.shape)));
   }
 }
 

@@ -16,15 +16,12 @@
 #include "quant_spec.hpp"
 
 namespace petrain {
+
 std::int64_t max_depth(bool input_zero_points, bool weight_zero_points) {
   constexpr std::int64_t kSymmetric = 128, kAsymmetric = 255;  // the largest difference from the zero point
   return ((std::int64_t{1} << 31) - 1) /
          ((input_zero_points ? kAsymmetric : kSymmetric) * (weight_zero_points ? kAsymmetric : kSymmetric));
 }
-
-struct QuantLinear::Packed : QuantProduct {
-  using QuantProduct::QuantProduct;
-};
 
 QuantLinear::QuantLinear(std::shared_ptr<const QuantTensor> weight) : weight_(std::move(weight)) {
   const QuantTensor& w = *weight_;
@@ -37,7 +34,7 @@ QuantLinear::QuantLinear(std::shared_ptr<const QuantTensor> weight) : weight_(st
     throw std::invalid_argument("w: expected sums of at most " + std::to_string(most) +
                                 " products, which int32 holds exactly, got " + std::to_string(w.shape[1]));
   }
-  packed_ = std::make_unique<Packed>(w);
+  packed_ = std::make_unique<QuantProduct>(w);
 }
 
 QuantLinear::QuantLinear(QuantTensor weight) : QuantLinear(std::make_shared<const QuantTensor>(std::move(weight))) {}

@@ -71,16 +71,21 @@ void QuantProduct::rescale(const QuantRows& rows, const Tensor& offsets, const T
   }
 }
 
-void QuantProduct::multiply(const QuantRows& rows, const FloatBlocks& done) const {
+IntWorkspace QuantProduct::workspace(std::int64_t most_rows) const {
+  return in_groups_ ? IntWorkspace(grouped()) : IntWorkspace(*matrix_, most_rows);
+}
+
+void QuantProduct::multiply(const QuantRows& rows, const FloatBlocks& done, IntWorkspace* workspace) const {
   const auto row_of = [&](std::int64_t i, std::int8_t*) { return rows.row(i); };
   if (in_groups_) {
-    grouped_product(rows.m, row_of, grouped(), [&](const Block<float>& block) {
+    const auto finish = [&](const Block<float>& block) {
       for (std::int64_t i = 0; i < block.rows; ++i) {
         const float scale = rows.scale(block.row + i);
         for (std::int64_t j = 0; j < block.columns; ++j) block.sums[i * block.stride + j] *= scale;
       }
       done(block);
-    });
+    };
+    grouped_product(rows.m, row_of, grouped(), finish, workspace);
     return;
   }
   const Tensor offset = offsets(rows.zero_point), sums = row_sums(rows);
@@ -90,10 +95,10 @@ void QuantProduct::multiply(const QuantRows& rows, const FloatBlocks& done) cons
     rescale(rows, offset, sums, exact, block);
     done(block);
   };
-  if (rows.m == 1 && SingleRow::has_own_way()) {
-    rows.single().product(*matrix_, finish);
+  if (rows.m == 1 && workspace == nullptr && SingleRow::has_own_way()) {
+    rows.single().product(*matrix_, true, finish);
   } else {
-    int_product(rows.m, row_of, *matrix_, finish);
+    int_product(rows.m, row_of, *matrix_, finish, workspace);
   }
 }
 

@@ -24,8 +24,10 @@ class QuantProduct {
   float largest_scale() const { return largest_scale_; }
   std::size_t nbytes() const;
 
-  // The products of all rows, with the scales of both; `done` is called once for each block, from several threads.
-  void multiply(const QuantRows& rows, const FloatBlocks& done) const;
+  // The products of all rows, with the scales of both; `done` is called once for each block, from several threads; with
+  // a workspace from the calling thread alone.
+  void multiply(const QuantRows& rows, const FloatBlocks& done, IntWorkspace* workspace = nullptr) const;
+  IntWorkspace workspace(std::int64_t most_rows) const;
   // The same for the rows and columns of one block, by the calling thread alone. Not for weights in groups.
   void multiply_block(const QuantRows& rows, const Block<float>& block) const;
 

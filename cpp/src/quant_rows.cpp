@@ -26,6 +26,14 @@ void require_params(const QuantParams& params, const std::string& what) {
   }
 }
 
+bool quantize_row(const float* row, std::int64_t k, float& scale, std::int8_t* to) {
+  const float most = active_kernels().quant->max_abs_run(row, k);
+  if (!std::isfinite(most)) return false;
+  scale = scale_for(most);
+  active_kernels().quant_format->quantize_run(row, scale, 0, {-127, 127}, to, k);
+  return true;
+}
+
 QuantRows quantize_rows(const ConstTensorView& x, std::int64_t k, const std::optional<QuantParams>& params,
                         const std::string& what) {
   if (params) require_params(*params, what);
@@ -55,19 +63,18 @@ QuantRows quantize_rows(const ConstTensorView& x, std::int64_t k, const std::opt
   rows.values = values;
   const kernels::QuantTable& range = *active_kernels().quant;
   const kernels::QuantFormatTable& format = *active_kernels().quant_format;
-  const kernels::Limits limits = params ? kernels::Limits{-128, 127} : kernels::Limits{-127, 127};
   std::atomic<bool> finite{true};
   parallel(threads_for(std::min(rows.m, rows.m * k / kElementsPerThread)), [&](const Team& team) {
     const ChunkRange mine = team.share(rows.m);
     for (std::int64_t i = mine.begin; i < mine.end; ++i) {
       const float* row = x.as<float>() + i * k;
-      const float most = range.max_abs_run(row, k);
-      if (!std::isfinite(most)) {
+      const bool good =
+          params ? std::isfinite(range.max_abs_run(row, k)) : quantize_row(row, k, scales[i], values + i * k);
+      if (!good) {
         finite = false;
         return;
       }
-      if (!params) scales[i] = scale_for(most);
-      format.quantize_run(row, rows.scale(i), rows.zero_point, limits, values + i * k, k);
+      if (params) format.quantize_run(row, params->scale, params->zero_point, {-128, 127}, values + i * k, k);
     }
   });
   if (!finite) require_finite(x, what);

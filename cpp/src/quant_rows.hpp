@@ -35,6 +35,9 @@ struct QuantRows {
 QuantRows quantize_rows(const ConstTensorView& x, std::int64_t k, const std::optional<QuantParams>& params,
                         const std::string& what);
 
+// One row of float32, symmetrically. False, and nothing is written, where a number is NaN or infinite.
+bool quantize_row(const float* row, std::int64_t k, float& scale, std::int8_t* to);
+
 // Throws std::invalid_argument where they are none of int8.
 void require_params(const QuantParams& params, const std::string& what);
 

@@ -23,7 +23,9 @@
 #include "petrain/optim.hpp"
 #include "petrain/qat.hpp"
 #include "petrain/quant_conv.hpp"
+#include "petrain/quant_embedding.hpp"
 #include "petrain/quant_linear.hpp"
+#include "petrain/quant_rnn.hpp"
 #include "petrain/rounding.hpp"
 
 using namespace petrain;
@@ -332,6 +334,55 @@ void fake_quantization(const Emit& emit) {
   }
 }
 
+QuantTensor quantized(Random& random, std::int64_t rows, std::int64_t columns, const QuantSpec& spec) {
+  const std::vector<float> w = random.floats(static_cast<std::size_t>(rows * columns), 1);
+  return quantize({w.data(), DType::f32, {rows, columns}}, spec);
+}
+
+void recurrent(const Emit& emit) {
+  constexpr std::pair<QuantSpec, const char*> kFormats[] = {
+      {{}, "int8"}, {{4, Scheme::asymmetric, Granularity::group, 0, 32}, "int4 asymmetric group"}};
+  for (const auto& [cell, cell_name] : {std::pair{Cell::lstm, "lstm"}, {Cell::gru, "gru"}}) {
+    for (const auto& [spec, spec_name] : kFormats) {
+      Digest digest;
+      Random random(9);
+      const std::int64_t gates = cell == Cell::lstm ? 4 : 3, inputs = 96, hidden = 32;
+      const auto layer = [&, c = cell, s = spec] {
+        const std::vector<float> b_ih = random.floats(gates * hidden, 1), b_hh = random.floats(gates * hidden, 1);
+        return QuantRnn(c, quantized(random, gates * hidden, inputs, s), quantized(random, gates * hidden, hidden, s),
+                        {b_ih.data(), DType::f32, {gates * hidden}}, {b_hh.data(), DType::f32, {gates * hidden}});
+      };
+      const QuantRnn there = layer(), back = layer();
+      for (const auto& [steps, batch] : {std::pair<std::int64_t, std::int64_t>{1, 1}, {20, 1}, {9, 37}}) {
+        const std::vector<float> x = random.floats(static_cast<std::size_t>(steps * batch * inputs), 3);
+        std::vector<std::int64_t> lengths;
+        for (std::int64_t i = 0; i < batch; ++i) lengths.push_back(steps - i % steps);
+        const RnnResult result = bidirectional(there, back, {x.data(), DType::f32, {steps, batch, inputs}},
+                                               {.lengths = {lengths.data(), DType::i64, {batch}}});
+        digest.add(result.y.view());
+        digest.add(result.h.view());
+        if (cell == Cell::lstm) digest.add(result.c.view());
+      }
+      emit(std::string("quant/") + cell_name + " " + spec_name, digest);
+    }
+  }
+}
+
+void embedding_rows(const Emit& emit) {
+  Digest digest;
+  Random random(10);
+  const std::int32_t ids[] = {4, 0, 4, 8};
+  for (const int bits : {8, 4}) {
+    const QuantTensor table = quantized(random, 9, 67, {.bits = bits});
+    for (const DType dtype : {DType::f32, DType::f16, DType::bf16}) {
+      Tensor rows(dtype, {4, 67});
+      embedding(table, {ids, DType::i32, {4}}, rows.view());
+      digest.add(std::as_const(rows).view());
+    }
+  }
+  emit("quant/embedding", digest);
+}
+
 // What a layer does beside products.
 void layers(const Emit& emit) {
   Random random(4);
@@ -516,9 +567,9 @@ void convolutions(const Emit& emit) {
 }
 
 using Operator = void (*)(const Emit& emit);
-constexpr Operator kOperators[] = {update_rules, adafactor,        storage,           accumulation, quantization,
-                                   layers,       initial_values,   quantized_formats, calibration,  fake_quantization,
-                                   rounding,     quantized_layers, convolutions};
+constexpr Operator kOperators[] = {update_rules, adafactor,        storage,      accumulation,      quantization,
+                                   layers,       initial_values,   convolutions, quantized_formats, calibration,
+                                   rounding,     quantized_layers, recurrent,    embedding_rows,    fake_quantization};
 
 std::vector<std::string> all_lines() {
   std::vector<std::string> lines;

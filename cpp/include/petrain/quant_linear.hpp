@@ -22,6 +22,7 @@ struct Clip {
 };
 
 class QuantLinear;
+class QuantProduct;
 struct QuantRows;
 
 // What happens before and after the product.
@@ -63,15 +64,15 @@ class QuantLinear {
   void forward(const ConstTensorView& x, const TensorView& y, const LinearOptions& options = {}) const;
 
  private:
+  friend class QuantSteps;
   friend void low_rank(const ConstTensorView&, const QuantLinear&, const QuantLinear&, const TensorView&,
                        const LinearOptions&);
-  struct Packed;
   void require_input(const std::optional<QuantParams>& input) const;
   Tensor product(const QuantRows& rows) const;  // float32 (M, N)
   void finish(const QuantRows& rows, const TensorView& y, const LinearOptions& options, bool one_row) const;
 
   std::shared_ptr<const QuantTensor> weight_;
-  std::unique_ptr<Packed> packed_;
+  std::unique_ptr<QuantProduct> packed_;
 };
 
 // y = a(b(x)): b (R, K), a (N, R). What b gives stays in float32 and is quantized row by row, so that the pair costs

@@ -22,6 +22,7 @@ from petrain.quant.corrections import (
     lqer,
     output_error,
 )
+from petrain.quant.embedding import embedding
 from petrain.quant.files import (
     load,
     save,
@@ -43,6 +44,12 @@ from petrain.quant.qat import (
     LSQ,
     fake_quantize,
     fake_quantize_backward,
+)
+from petrain.quant.recurrent import (
+    QuantGRU,
+    QuantLSTM,
+    gru,
+    lstm,
 )
 from petrain.quant.rounding import (
     RoundingReport,
@@ -72,6 +79,8 @@ __all__ = [
     "MinMaxObserver",
     "MovingAverageObserver",
     "PercentileObserver",
+    "QuantGRU",
+    "QuantLSTM",
     "QuantParams",
     "QuantTensor",
     "RoundingReport",
@@ -81,13 +90,16 @@ __all__ = [
     "bias_correction",
     "conv1d",
     "conv2d",
+    "embedding",
     "fake_quantize",
     "fake_quantize_backward",
     "gptq",
+    "gru",
     "linear",
     "load",
     "low_rank",
     "lqer",
+    "lstm",
     "matmul_int",
     "output_error",
     "quantize",
