@@ -115,17 +115,25 @@ inline int32_t four(const int8_t* from) {
 
 // -8 Σ a over 32 of a row, in the lanes to which `start` gives it. With AVX2 those are two int16, which may wrap: with
 // the products, from -16384 to 16384 in a lane, they come back.
-void prepare_row(const int8_t* a, ptrdiff_t depth, int32_t* offsets) {
-  for (ptrdiff_t block = 0; block < depth / kInt4Depth; ++block, a += kInt4Depth) {
-    int32_t sums[2] = {};
-    for (int p = 0; p < kInt4Depth; ++p) sums[p / 2 % 2] -= 8 * a[p];
 #if defined(__AVX2__)
-    const std::uint16_t halves[2] = {static_cast<std::uint16_t>(sums[0]), static_cast<std::uint16_t>(sums[1])};
-    __builtin_memcpy(offsets + block, halves, sizeof halves);
+inline int32_t offset_of(const int8_t* a) {
+  const __m256i pairs =
+      _mm256_maddubs_epi16(_mm256_set1_epi8(8), _mm256_loadu_si256(reinterpret_cast<const __m256i*>(a)));
+  __m128i sums = _mm_add_epi16(_mm256_castsi256_si128(pairs), _mm256_extracti128_si256(pairs, 1));
+  sums = _mm_add_epi16(sums, _mm_srli_si128(sums, 8));
+  sums = _mm_add_epi16(sums, _mm_srli_si128(sums, 4));
+  return _mm_cvtsi128_si32(_mm_sub_epi16(_mm_setzero_si128(), sums));
+}
 #else
-    offsets[block] = sums[0] + sums[1];
+inline int32_t offset_of(const int8_t* a) {
+  int32_t sum = 0;
+  for (int p = 0; p < kInt4Depth; ++p) sum += a[p];
+  return -8 * sum;
+}
 #endif
-  }
+
+void prepare_row(const int8_t* a, ptrdiff_t depth, int32_t* offsets) {
+  for (ptrdiff_t p = 0; p < depth; p += kInt4Depth) offsets[p / kInt4Depth] = offset_of(a + p);
 }
 
 constexpr int kStepBytes = kInt4Panel * 4;  // of a panel for 8 of k, and of an unpacked one for 4

@@ -203,18 +203,42 @@ bool take(int8_t* a, int8_t* part, int pair) {
   return all;
 }
 
+// Of four eights, bit 8 i where eight i does not go in one step.
+int not_within(__m256i a) {
+  const __m256i zero = _mm256_setzero_si256(), ones = _mm256_set1_epi8(1), most = _mm256_set1_epi16(128);
+  __m256i positive = _mm256_maddubs_epi16(_mm256_max_epi8(a, zero), ones);
+  __m256i negative = _mm256_maddubs_epi16(_mm256_sub_epi8(zero, _mm256_min_epi8(a, zero)), ones);
+  positive = _mm256_add_epi16(positive, _mm256_srli_epi64(positive, 32));
+  negative = _mm256_add_epi16(negative, _mm256_srli_epi64(negative, 32));
+  const __m256i over = _mm256_or_si256(_mm256_cmpgt_epi16(positive, most), _mm256_cmpgt_epi16(negative, most));
+  const int mask = _mm256_movemask_epi8(over);
+  return (mask | mask >> 2) & 0x01010101;
+}
+
 // A row of numbers around zero has few eights that do not go in one step; none needs more than four.
 ptrdiff_t row_steps(const int8_t* row, ptrdiff_t k, RowStep* steps) {
+  constexpr ptrdiff_t kAtOnce = 4 * kDepthStep;
   const RowStep* const begin = steps;
-  for (ptrdiff_t p = 0; p < k; p += kDepthStep) {
-    int8_t rest[kDepthStep] = {};
-    for (ptrdiff_t i = 0; i < kDepthStep && p + i < k; ++i) rest[i] = row[p + i];
-    bool all = false;
-    while (!all) {
-      steps->index = static_cast<int32_t>(p / kDepthStep);
-      const bool first = take(rest, steps->a, 0), second = take(rest, steps->a, 2);
-      all = first && second;
-      ++steps;
+  for (ptrdiff_t p = 0; p < k; p += kAtOnce) {
+    int8_t rest[kAtOnce] = {};
+    __builtin_memcpy(rest, row + p, static_cast<std::size_t>(k - p < kAtOnce ? k - p : kAtOnce));
+    const int split = not_within(load_any(rest));
+    for (ptrdiff_t i = 0; i < 4 && p + i * kDepthStep < k; ++i) {
+      const auto index = static_cast<int32_t>(p / kDepthStep + i);
+      int8_t* eight = rest + i * kDepthStep;
+      if ((split >> 8 * i & 1) == 0) {
+        steps->index = index;
+        __builtin_memcpy(steps->a, eight, kDepthStep);
+        ++steps;
+        continue;
+      }
+      bool all = false;
+      while (!all) {
+        steps->index = index;
+        const bool first = take(eight, steps->a, 0), second = take(eight, steps->a, 2);
+        all = first && second;
+        ++steps;
+      }
     }
   }
   return steps - begin;

@@ -13,8 +13,9 @@ namespace {
 using kernels::kDepthStep;
 using kernels::kPanel;
 
-// How much of a matrix may be taken off before the wide route is the faster one: an eighth of its elements.
-constexpr std::int64_t kMostExcess = 8;
+// When the wide route is the faster one: where more than an eighth of the elements have something taken off, and where
+// sums are so short that adding it takes longer than they do.
+constexpr std::int64_t kMostExcess = 8, kShort = 64;
 
 struct Excess {
   std::vector<std::int32_t> k;
@@ -78,8 +79,8 @@ PackedInt8 pack(const IntMatrix& matrix, const std::int8_t* values) {
   const std::int64_t n = matrix.n(), k = matrix.k(), depth = matrix.depth(), count = matrix.panel_count();
   PackedInt8 packed;
   packed.panels = Tensor(DType::i8, {count, depth / 4, kPanel, 4});
-  packed.narrow = true;
-  const bool limited = active_kernels().int_gemm->limited;
+  packed.narrow = depth > kShort || !active_kernels().int_gemm->limited;
+  const bool limited = active_kernels().int_gemm->limited && depth > kShort;
   std::vector<Excess> excess(limited ? count : 0);
   const auto panel = [&](std::int64_t i) { return packed.panels.as<std::int8_t>() + i * depth * kPanel; };
   parallel_for(count, [&](std::int64_t i) {

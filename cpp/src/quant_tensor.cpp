@@ -34,6 +34,18 @@ void require_integers(const std::int8_t* values, std::int64_t size, const std::s
   for (std::int64_t i = 0; i < size; ++i) require_integer(values[i], limits, first + i, what, spec);
 }
 
+bool is_none(const Tensor& part) { return part.empty() && part.shape().empty(); }  // an empty array has a shape
+
+std::string part_text(const Tensor& part) { return is_none(part) ? "none" : "shape " + shape_text(part.shape()); }
+
+// As require, also of a part that is not there.
+void require_part(const Tensor& part, DType dtype, const Shape& shape, const std::string& what) {
+  if (part.empty()) {
+    throw std::invalid_argument(what + ": expected shape " + shape_text(shape) + ", got " + part_text(part));
+  }
+  require(part.view(), dtype, shape, what);
+}
+
 // What no byte can violate is not looked for.
 void require_stored_integers(const QuantTensor& q) {
   const std::int64_t size = element_count(q.shape);
@@ -98,10 +110,8 @@ void QuantTensor::validate() const {
     throw std::out_of_range("axis: expected " + std::to_string(checked.axis) + ", got " + std::to_string(spec.axis));
   }
   const Shape scales = scale_shape(spec, shape);
-  if (values.empty()) throw std::invalid_argument("values: expected shape " + shape_text(shape) + ", got none");
-  require(values.view(), stored_dtype(spec), stored_shape(spec, shape), "values");
-  if (scale.empty()) throw std::invalid_argument("scale: expected shape " + shape_text(scales) + ", got none");
-  require(scale.view(), DType::f32, scales, "scale");
+  require_part(values, stored_dtype(spec), stored_shape(spec, shape), "values");
+  require_part(scale, DType::f32, scales, "scale");
   for (std::int64_t i = 0; i < scale.size(); ++i) {
     const float s = scale.as<float>()[i];
     if (!(s > 0) || !std::isfinite(s)) {
@@ -110,15 +120,10 @@ void QuantTensor::validate() const {
     }
   }
   if (spec.scheme == Scheme::symmetric) {
-    if (zero_point.empty() && zero_point.shape().empty()) return;
-    throw std::invalid_argument("zero_point: expected none, as the scheme is symmetric, got shape " +
-                                shape_text(zero_point.shape()));
+    if (is_none(zero_point)) return;
+    throw std::invalid_argument("zero_point: expected none, as the scheme is symmetric, got " + part_text(zero_point));
   }
-  if (zero_point.empty()) {
-    throw std::invalid_argument("zero_point: expected shape " + shape_text(scales) + ", as the scheme is asymmetric, " +
-                                "got " + (zero_point.shape().empty() ? "none" : shape_text(zero_point.shape())));
-  }
-  require(zero_point.view(), DType::i8, scales, "zero_point");
+  require_part(zero_point, DType::i8, scales, "zero_point");
   require_integers(zero_point.as<std::int8_t>(), zero_point.size(), "zero_point", spec);
 }
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+
 from petrain import _core
 
 Scheme = Literal["symmetric", "asymmetric"]
@@ -23,6 +25,25 @@ class QuantParams:
 
     scale: float
     zero_point: int = 0
+    bits: int = 8
+    scheme: Scheme = "symmetric"
+
+
+@dataclass(frozen=True, eq=False)
+class ChannelParams:
+    """The same with a scale and a zero point for each index along an axis.
+
+    Attributes:
+        scale: float32, ``(channels,)``, positive.
+        zero_point: int8, ``(channels,)``.
+        axis: of the array; may be negative.
+        bits: 8 or 4.
+        scheme: "symmetric" or "asymmetric", as of :class:`QuantParams`.
+    """
+
+    scale: np.ndarray
+    zero_point: np.ndarray
+    axis: int
     bits: int = 8
     scheme: Scheme = "symmetric"
 
