@@ -88,11 +88,11 @@ void DepthwiseStrip::fill(const std::int8_t* from, std::int64_t row, std::int64_
 
 bool depthwise_fits(const ConvSizes& sizes) {
   constexpr std::int64_t kSmall = 1 << 16;
-  const auto& [stride, padding, dilation] = sizes.window;
+  const auto& window = sizes.window;  // not in parts: clang 14 lets no lambda capture those
   // In float64 first: a side can be as long as 2³², and a plane is repeated for every phase.
   const auto most = [&](int side) {
     return static_cast<double>(sizes.result[side]) +
-           static_cast<double>((sizes.kernel[side] - 1) * dilation[side] / stride[side]);
+           static_cast<double>((sizes.kernel[side] - 1) * window.dilation[side] / window.stride[side]);
   };
   if (most(0) * most(1) > 1e12) return false;
   return DepthwiseStrip(sizes).size() <= kSmall + 2 * sizes.image_pixels();
