@@ -72,12 +72,12 @@ void DepthwiseStrip::fill(const std::int8_t* from, std::int64_t row, std::int64_
           std::memset(line, zero_point, width_);
           continue;
         }
-        const std::int8_t* pixels = from + (y - first) * width + left;
+        const std::int64_t pixels = (y - first) * width + left;
         for (std::int64_t c = 0; c < begin; ++c) line[c] = static_cast<std::int8_t>(zero_point);
         if (step == 1) {
-          std::memcpy(line + begin, pixels + begin, stop - begin);
+          std::memcpy(line + begin, from + pixels + begin, stop - begin);
         } else {
-          active_kernels().conv->pick(pixels + begin * step, step, line + begin, stop - begin);
+          active_kernels().conv->pick(from + pixels + begin * step, step, line + begin, stop - begin);
         }
         for (std::int64_t c = stop; c < width_; ++c) line[c] = static_cast<std::int8_t>(zero_point);
       }
@@ -122,7 +122,8 @@ void depthwise(const ConstTensorView& x, const ConvSizes& sizes, const ImagePara
     const ChunkRange mine = team.share(units);
     for (std::int64_t unit = mine.begin; unit < mine.end; ++unit) {
       const std::int64_t plane = unit / strips, row = unit % strips * strip.rows(),
-                         count = std::min(strip.rows(), sizes.result[0] - row);
+                         count = std::min(strip.rows(), sizes.result[0] - row),
+                         size = (count - 1) * strip.width() + sizes.result[1];
       const std::int64_t image = plane / channels, channel = plane % channels;
       const std::int64_t first = strip.first_row(row), begin = plane * pixels + first * width;
       if (floats) {
@@ -132,9 +133,8 @@ void depthwise(const ConstTensorView& x, const ConvSizes& sizes, const ImagePara
       }
       strip.fill(floats ? quantized : x.as<std::int8_t>() + begin, row, count, params.zero_point, laid_out);
       for (std::int64_t o = channel * multiplier; o < (channel + 1) * multiplier; ++o) {
-        active_kernels().conv->slide(
-            {laid_out, strip.offsets().data(), w + o * taps, taps, results, count * strip.width()});
-        done({results, values.as<float>() + team.rank * values.shape()[1], image, o, row, count, strip.width()});
+        active_kernels().conv->slide({laid_out, strip.offsets().data(), w + o * taps, taps, results, size});
+        done({results, values.as<float>() + team.rank * values.shape()[1], image, o, row, count, strip.width(), size});
       }
     }
   });

@@ -36,11 +36,11 @@ class DepthwiseStrip {
   std::vector<std::ptrdiff_t> offsets_;
 };
 
-// Rows of one channel of the result, `width` sums from one to the next.
+// Rows of one channel of the result, `width` sums from one to the next, `size` in all; those between rows mean nothing.
 struct StripSums {
   const std::int32_t* sums;
   float* values;  // as many, free to use
-  std::int64_t image, channel, row, rows, width;
+  std::int64_t image, channel, row, rows, width, size;
 };
 
 // w: (outputs, taps). `done` is called from several threads.

@@ -88,9 +88,9 @@ const std::int8_t* gather(const std::int8_t* images, const ConvSizes& sizes, std
   const std::int64_t image = pixel / sizes.pixels(), at = pixel % sizes.pixels();
   const std::int64_t top = at / sizes.result[1] * stride[0] - padding[0],
                      left = at % sizes.result[1] * stride[1] - padding[1];
-  const std::int8_t* corner = images + ((image * height + top) * width + left) * sizes.channels + first;
+  const std::int64_t corner = ((image * height + top) * width + left) * sizes.channels + first;
   const std::int64_t taps = sizes.kernel[1];
-  if (sizes.taps() == 1 && top >= 0 && left >= 0 && top < height && left < width) return corner;
+  if (sizes.taps() == 1 && top >= 0 && left >= 0 && top < height && left < width) return images + corner;
   const bool together = dilation[1] == 1 && count == sizes.channels;  // a line of the window
   const std::int64_t begin = std::clamp<std::int64_t>(-left, 0, taps),
                      end = std::clamp<std::int64_t>(width - left, begin, taps);
@@ -102,10 +102,10 @@ const std::int8_t* gather(const std::int8_t* images, const ConvSizes& sizes, std
       to += taps * count;
       continue;
     }
-    const std::int8_t* line = corner + i * dilation[0] * width * sizes.channels;
+    const std::int64_t line = corner + i * dilation[0] * width * sizes.channels;
     if (together) {
       if (begin > 0) std::memset(to, zero_point, begin * count);
-      copy(line + begin * count, (end - begin) * count, to + begin * count);
+      copy(images + line + begin * count, (end - begin) * count, to + begin * count);
       if (end < taps) std::memset(to + end * count, zero_point, (taps - end) * count);
       to += taps * count;
       continue;
@@ -115,7 +115,7 @@ const std::int8_t* gather(const std::int8_t* images, const ConvSizes& sizes, std
       if (x < 0 || x >= width) {
         std::memset(to, zero_point, count);
       } else {
-        copy(line + j * dilation[1] * sizes.channels, count, to);
+        copy(images + line + j * dilation[1] * sizes.channels, count, to);
       }
     }
   }

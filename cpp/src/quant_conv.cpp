@@ -1,15 +1,10 @@
 #include "petrain/quant_conv.hpp"
 
-#include <algorithm>
-#include <numeric>
 #include <utility>
-#include <vector>
 
 #include "checks.hpp"
 #include "conv_depthwise.hpp"
-#include "conv_image.hpp"
-#include "int_gemm.hpp"
-#include "isa.hpp"
+#include "conv_weight.hpp"
 #include "quant_checks.hpp"
 #include "quant_epilogue.hpp"
 #include "quant_rows.hpp"
@@ -17,12 +12,6 @@
 
 namespace petrain {
 namespace {
-
-// One dimension is two with a height of 1.
-Shape with_height(Shape shape, std::size_t dimensions) {
-  if (dimensions == 1) shape.insert(shape.end() - 1, 1);
-  return shape;
-}
 
 void require_weight(const QuantTensor& w, std::int64_t groups) {
   w.validate();
@@ -56,91 +45,9 @@ void require_window(const ConvWindow& window) {
 
 }  // namespace
 
-// What kernels read.
-struct QuantConv::Packed {
-  Packed(const QuantTensor& w, std::int64_t groups) : shape(with_height(w.shape, w.shape.size() - 2)) {
-    const std::int64_t outputs = shape[0], inputs = shape[1], taps = shape[2] * shape[3], depth = taps * inputs;
-    scales = Tensor(DType::f32, {outputs});
-    sums = Tensor(DType::i32, {outputs});
-    values = Tensor::uninitialized(DType::i8, {outputs, taps, inputs});
-    const auto* from = w.values.as<std::int8_t>();
-    auto* to = values.as<std::int8_t>();
-    for (std::int64_t o = 0; o < outputs; ++o, from += depth, to += depth) {
-      scales.as<float>()[o] = w.scale.as<float>()[w.scale.size() == 1 ? 0 : o];
-      sums.as<std::int32_t>()[o] = std::accumulate(from, from + depth, 0);
-      for (std::int64_t c = 0; c < inputs; ++c) {
-        for (std::int64_t t = 0; t < taps; ++t) to[t * inputs + c] = from[c * taps + t];
-      }
-    }
-    largest_scale = *std::max_element(scales.as<float>(), scales.as<float>() + outputs);
-    const std::int64_t rows = outputs / groups;
-    for (std::int64_t g = 0; g < groups; ++g) {
-      matrices.push_back(std::make_unique<IntMatrix>(values.as<std::int8_t>() + g * rows * depth, rows, depth));
-    }
-  }
-
-  // The part of a sum that a zero point of the input adds.
-  std::int32_t offset(std::int64_t output, std::int32_t zero_point) const {
-    return zero_point * sums.as<std::int32_t>()[output];
-  }
-
-  // Every group as a product of windows and a matrix.
-  void product(const std::int8_t* images, const ConvSizes& sizes, const ImageParams& params,
-               const Epilogue& epilogue) const;
-  void depthwise_product(const ConstTensorView& x, const ConvSizes& sizes, const ImageParams& params,
-                         const Epilogue& epilogue) const;
-
-  Shape shape;  // of the weight, with a height
-  float largest_scale;
-  Tensor values, scales, sums;  // int8 (O, taps, C / groups), float32 (O,), int32 (O,)
-  std::vector<std::unique_ptr<IntMatrix>> matrices;
+struct QuantConv::Packed : ConvWeight {
+  using ConvWeight::ConvWeight;
 };
-
-void QuantConv::Packed::product(const std::int8_t* images, const ConvSizes& sizes, const ImageParams& params,
-                                const Epilogue& epilogue) const {
-  static_assert(kCopySlack <= kScratchSlack);
-  const std::int64_t outputs = shape[0], inputs = shape[1], pixels = sizes.pixels();
-  Tensor offsets(DType::i32, {params.zero_point == 0 ? 0 : outputs});
-  for (std::int64_t o = 0; o < offsets.size(); ++o) offsets.as<std::int32_t>()[o] = offset(o, params.zero_point);
-  for (std::size_t g = 0; g < matrices.size(); ++g) {
-    const auto group = static_cast<std::int64_t>(g);
-    const auto row = [&](std::int64_t pixel, std::int8_t* scratch) {
-      return gather(images, sizes, params.zero_point, pixel, group * inputs, inputs, scratch);
-    };
-    int_product(sizes.count * pixels, row, *matrices[g], [&](const Block<std::int32_t>& block) {
-      alignas(64) float values_of_block[kernels::kMostRows * kBlockColumns];
-      const std::int64_t first = group * matrices[g]->n() + block.column;
-      for (std::int64_t i = 0; i < block.rows;) {
-        const std::int64_t image = (block.row + i) / pixels, pixel = (block.row + i) % pixels;
-        const std::int64_t count = std::min(block.rows - i, pixels - pixel);
-        active_kernels().conv->planes({block.sums + i * block.stride, block.stride,
-                                       offsets.empty() ? nullptr : offsets.as<std::int32_t>() + first,
-                                       scales.as<float>() + first,
-                                       epilogue.bias() == nullptr ? nullptr : epilogue.bias() + first,
-                                       params.scale(image), values_of_block, count, block.columns});
-        epilogue.activate(values_of_block, count * block.columns);
-        for (std::int64_t j = 0; j < block.columns; ++j) {
-          epilogue.write(values_of_block + j * count, (image * outputs + first + j) * pixels + pixel, count);
-        }
-        i += count;
-      }
-    });
-  }
-}
-
-void QuantConv::Packed::depthwise_product(const ConstTensorView& x, const ConvSizes& sizes, const ImageParams& params,
-                                          const Epilogue& epilogue) const {
-  const std::int64_t outputs = shape[0], width = sizes.result[1];
-  depthwise(x, sizes, params, values.as<std::int8_t>(), outputs, [&](const StripSums& strip) {
-    const std::int64_t channel = strip.channel, size = strip.rows * strip.width;
-    active_kernels().conv->plane_run(
-        {strip.sums, offset(channel, params.zero_point), params.scale(strip.image) * scales.as<float>()[channel],
-         epilogue.bias() == nullptr ? nullptr : epilogue.bias() + channel, strip.values, size});
-    epilogue.activate(strip.values, size);
-    const std::int64_t to = ((strip.image * outputs + channel) * sizes.result[0] + strip.row) * width;
-    for (std::int64_t i = 0; i < strip.rows; ++i) epilogue.write(strip.values + i * strip.width, to + i * width, width);
-  });
-}
 
 QuantConv::QuantConv(std::shared_ptr<const QuantTensor> weight, std::int64_t groups)
     : weight_(std::move(weight)), groups_(groups) {
@@ -160,11 +67,7 @@ QuantConv::~QuantConv() = default;
 QuantConv::QuantConv(QuantConv&&) noexcept = default;
 QuantConv& QuantConv::operator=(QuantConv&&) noexcept = default;
 
-std::size_t QuantConv::packed_nbytes() const {
-  std::size_t total = packed_->values.nbytes();
-  for (const auto& matrix : packed_->matrices) total += matrix->nbytes();
-  return total;
-}
+std::size_t QuantConv::packed_nbytes() const { return packed_->nbytes(); }
 
 Shape QuantConv::output_shape(const Shape& x, const ConvWindow& window) const {
   const std::size_t dimensions = weight_->shape.size() - 2;
@@ -204,7 +107,7 @@ void QuantConv::forward(const ConstTensorView& x, const TensorView& y, const Con
   require_elements(x, "x");
   const Epilogue epilogue(y, result, weight_->shape[0], options);
   const Packed& packed = *packed_;
-  const std::int64_t depth = packed.values.size() / packed.shape[0];
+  const std::int64_t depth = packed.depth();
   if (options.input && options.input->zero_point != 0) {
     if (const std::int64_t most = max_depth(true, false); depth > most) {
       throw std::invalid_argument("x: expected sums of at most " + std::to_string(most) +
@@ -216,16 +119,16 @@ void QuantConv::forward(const ConstTensorView& x, const TensorView& y, const Con
   const Shape from = with_height(x.shape, dimensions), to = with_height(result, dimensions);
   const std::size_t rank = from.size();
   const ConvSizes sizes{rank == 4 ? from[0] : 1,          from[rank - 3],
-                        {from[rank - 2], from[rank - 1]}, {packed.shape[2], packed.shape[3]},
+                        {from[rank - 2], from[rank - 1]}, {packed.shape()[2], packed.shape()[3]},
                         {to[rank - 2], to[rank - 1]},     window};
   const ImageParams params = image_params(x, sizes.count, options.input);
-  require_finite_scales(params.largest_scale(), packed.largest_scale, depth, options.output.has_value());
+  require_finite_scales(params.largest_scale(), packed.largest_scale(), depth, options.output.has_value());
   if (groups_ > 1 && groups_ == sizes.channels && depthwise_fits(sizes)) {
     packed.depthwise_product(x, sizes, params, epilogue);
     return;
   }
   const Tensor images = channels_last(x, sizes, params);
-  packed.product(images.as<std::int8_t>(), sizes, params, epilogue);
+  packed.product(images, sizes, params, epilogue);
 }
 
 }  // namespace petrain

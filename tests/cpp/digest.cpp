@@ -22,6 +22,7 @@
 #include "petrain/nn.hpp"
 #include "petrain/optim.hpp"
 #include "petrain/qat.hpp"
+#include "petrain/quant_conv.hpp"
 #include "petrain/quant_linear.hpp"
 #include "petrain/rounding.hpp"
 
@@ -481,10 +482,43 @@ void quantized_layers(const Emit& emit) {
   }
 }
 
+void convolutions(const Emit& emit) {
+  struct Case {
+    const char* name;
+    Shape x, w;
+    std::int64_t groups;
+    ConvWindow window;
+  };
+  const Case cases[] = {
+      {"quant/conv2d", {2, 20, 17, 15}, {70, 20, 3, 3}, 1, {{2, 1}, {1, 1}}},
+      {"quant/conv2d groups", {1, 24, 12, 13}, {36, 8, 3, 2}, 3, {{1, 1}, {2, 1}, {2, 1}}},
+      {"quant/conv2d depthwise", {2, 35, 40, 133}, {70, 1, 3, 3}, 35, {{1, 2}, {1, 1}}},
+      {"quant/conv1d", {2, 16, 300}, {20, 16, 5}, 1, {{1, 2}, {0, 4}, {1, 2}}},
+  };
+  for (const Case& c : cases) {
+    const Shape &x_shape = c.x, &w_shape = c.w;
+    Random random(11);
+    Digest digest;
+    const auto x = random.floats(static_cast<std::size_t>(element_count(x_shape)), 3);
+    const auto w = random.floats(static_cast<std::size_t>(element_count(w_shape)));
+    const auto bias = random.floats(static_cast<std::size_t>(w_shape[0]));
+    const QuantConv conv(quantize({w.data(), DType::f32, w_shape}), c.groups);
+    const auto add = [&](DType dtype, const LinearOptions& options) {
+      Tensor y(dtype, conv.output_shape(x_shape, c.window));
+      conv.forward({x.data(), DType::f32, x_shape}, y.view(), c.window, options);
+      digest.add(std::as_const(y).view());
+    };
+    add(DType::f32, {});
+    add(DType::f32, {.bias = {bias.data(), DType::f32, {w_shape[0]}}, .activation = Activation::silu});
+    add(DType::i8, {.activation = Activation::relu, .input = QuantParams{0.03F, 11}, .output = QuantParams{0.2F, -90}});
+    emit(c.name, digest);
+  }
+}
+
 using Operator = void (*)(const Emit& emit);
-constexpr Operator kOperators[] = {update_rules, adafactor,       storage,           accumulation, quantization,
-                                   layers,       initial_values,  quantized_formats, calibration,  fake_quantization,
-                                   rounding,     quantized_layers};
+constexpr Operator kOperators[] = {update_rules, adafactor,        storage,           accumulation, quantization,
+                                   layers,       initial_values,   quantized_formats, calibration,  fake_quantization,
+                                   rounding,     quantized_layers, convolutions};
 
 std::vector<std::string> all_lines() {
   std::vector<std::string> lines;

@@ -132,4 +132,4 @@ def conv1d(
 
 
 def _both(sides: int | tuple[int, int]) -> tuple[int, int]:
-    return (sides, sides) if isinstance(sides, int) else sides
+    return sides if isinstance(sides, tuple) else (sides, sides)
