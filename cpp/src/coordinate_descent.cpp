@@ -96,8 +96,8 @@ class Descent {
     double* gradient = own.gradient.data() + i * stride_;
     double& error = own.errors[i * stride_ + j];
     std::int8_t& q = own.integers[i * k_ + j];
-    const double* h = own.diagonal.data() + (j - begin) * kColumns - begin;  // h[l]: H[j][l]
-    const double curvature = h[j] + damping_, slope = gradient[j] + damping_ * error;
+    const double* h = own.diagonal.data() + (j - begin) * kColumns;  // h[l - begin]: H[j][l]
+    const double curvature = h[j - begin] + damping_, slope = gradient[j] + damping_ * error;
     if (!(curvature > 0)) return false;  // an input that was always 0
     const QuantParams own_params = params(first + i, j);
     const double target = weight(first + i, j) - error + slope / curvature;
@@ -109,7 +109,7 @@ class Descent {
     q = moved;
     error = new_error;
     own.changes[i * stride_ + j] = change;
-    for (std::int64_t l = begin; l < end; ++l) gradient[l] += change * h[l];
+    for (std::int64_t l = begin; l < end; ++l) gradient[l] += change * h[l - begin];
     return true;
   }
 

@@ -106,15 +106,15 @@ class Gptq {
     double* errors = own.errors.data() + i * stride_;
     for (std::int64_t j = begin; j < end; ++j) {
       if (new_scales_ && j % rows_.group() == 0) set_scale(first, i, j, begin, own);
-      const double* r = own.diagonal.data() + (j - begin) * kColumns - begin;  // r[l]: R[j][l]
+      const double* r = own.diagonal.data() + (j - begin) * kColumns;  // r[l - begin]: R[j][l]
       const std::int64_t column = order_[j];
       const QuantParams params = own.params[i * rows_.groups() + column / rows_.group()];
       const double w = weight(first + i, j);
-      const std::int8_t q = rows_.nearest(w + sums[j] / r[j], params);
+      const std::int8_t q = rows_.nearest(w + sums[j] / r[j - begin], params);
       own.integers[i * k_ + column] = q;
       const double error = w - static_cast<double>(QuantizedRows::number(q, params));
       errors[j] = own.placed[i * stride_ + column] = error;
-      for (std::int64_t l = j + 1; l < end; ++l) sums[l] += error * r[l];
+      for (std::int64_t l = j + 1; l < end; ++l) sums[l] += error * r[l - begin];
     }
   }
 

@@ -27,16 +27,19 @@ constexpr std::int64_t kWeightRows = 32;
 using RowBlock = std::vector<double>;
 inline RowBlock row_block(const Panels& h) { return RowBlock(kWeightRows * h.padded()); }
 
-// body(first row, rows) for blocks of rows, in any order; make() gives each thread what it needs, and body gets it.
+// body(first row, rows, own) for blocks of rows, in any order; `own` is what make() gave this thread. It is made before
+// threads start: what takes memory may throw.
 template <class Make, class Body>
 void for_each_row_block(std::int64_t rows, Make&& make, Body&& body) {
   const std::int64_t blocks = (rows + kWeightRows - 1) / kWeightRows;
-  parallel(threads_for(blocks), [&](const Team& team) {
+  const int threads = threads_for(blocks);
+  std::vector<decltype(make())> own;
+  for (int i = 0; i < threads; ++i) own.push_back(make());
+  parallel(threads, [&](const Team& team) {
     const ChunkRange mine = team.share(blocks);
-    if (mine.begin == mine.end) return;
-    auto own = make();
     for (std::int64_t block = mine.begin; block < mine.end; ++block) {
-      body(block * kWeightRows, std::min(kWeightRows, rows - block * kWeightRows), own);
+      const std::int64_t first = block * kWeightRows;
+      body(first, std::min(kWeightRows, rows - first), own[static_cast<std::size_t>(team.rank)]);
     }
   });
 }

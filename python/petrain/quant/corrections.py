@@ -83,19 +83,24 @@ def bias_correction(
     return (old + shift).astype(np.float32), report
 
 
-def lqer(w: Array, q: QuantTensor, rank: int, hessian: HessianObserver | None = None) -> tuple[Pair, RoundingReport]:
+def lqer(
+    w: Array, q: QuantTensor, rank: int, hessian: HessianObserver | None = None, *, damping: float = 0.01
+) -> tuple[Pair, RoundingReport]:
     r"""Low-rank factors of the error of the weights, in int8: :math:`A B \approx W - \hat{W}`.
 
-    With ``hessian``, the product is nearest where inputs are large: :math:`A` and :math:`B S` are the factors of
-    :math:`(W - \hat{W}) S` with :math:`S = \text{diag}\sqrt{\text{E}[x_j^2]}`.
+    With ``hessian``, they are those of the least error of the outputs: the truncated singular value decomposition of
+    :math:`(W - \hat{W}) R`, times :math:`R^{-1}`, where :math:`H + \lambda I = R R^T`. Without, they are those of the
+    least error of the weights.
 
-    Source: LQER (Zhang et al., arXiv 2402.02446), whose S is made of the means of :math:`|x_j|`.
+    Source: LQER (Zhang et al., arXiv 2402.02446), which weighs each input by itself; with all of H: QERA (Zhang et al.,
+    arXiv 2410.06040).
 
     Args:
         w: float32, ``(N, K)``.
         q: its quantized form; best in int4.
         rank: columns of ``A`` and rows of ``B``.
         hessian: of the layer's inputs.
+        damping: as for :func:`gptq`; of no meaning without ``hessian``.
 
     Returns:
         ``(A, B)`` for the argument ``residual`` of :func:`linear`, shapes ``(N, rank)`` and ``(rank, K)``, and the
@@ -119,16 +124,10 @@ def lqer(w: Array, q: QuantTensor, rank: int, hessian: HessianObserver | None = 
     error = _error(w, q, None)
     if hessian is None:
         factors = lowrank.factorize(error, rank=rank)
+        a, b = factors.a, factors.b
     else:
-        _core.output_square(error, hessian._core)  # refuses what does not fit
-        size = np.sqrt(np.diagonal(hessian.hessian) / hessian.count)
-        largest = float(size.max())
-        scale = (size / largest if largest > 0 else np.ones_like(size)).astype(np.float32)
-        factors = lowrank.factorize(error * scale, rank=rank)
-    b = factors.b
-    if hessian is not None:
-        b = np.divide(b, scale, out=np.zeros_like(b), where=scale > 0)
-    residual = quantize(factors.a), quantize(b)
+        a, b = _core.factorize_outputs(error, hessian._core, rank, float(damping))
+    residual = quantize(a), quantize(b)
     if hessian is not None:
         report = RoundingReport(output_error(w, q, hessian), output_error(w, q, hessian, residual))
     else:
