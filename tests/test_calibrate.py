@@ -144,7 +144,7 @@ def test_mse_is_no_worse_than_the_histogram_of_torch(name):
     observers = pytest.importorskip("torch.ao.quantization.observer")
     torch = pytest.importorskip("torch")
     x = make(name)
-    ours, theirs = quant.MSEObserver(), observers.HistogramObserver(torch.qint8, qscheme=torch.per_tensor_affine)
+    ours, theirs = quant.MSEObserver(), observers.HistogramObserver(dtype=torch.qint8, qscheme=torch.per_tensor_affine)
     for part in np.array_split(x, 5):
         ours.observe(part)
         theirs(torch.from_numpy(part))

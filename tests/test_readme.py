@@ -8,7 +8,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/calibration.md", "docs/torch.md"])
+@pytest.mark.parametrize("page", ["README.md", "docs/calibration.md", "docs/quant.md", "docs/torch.md"])
 def test_python_examples(page, tmp_path, monkeypatch):
     text = (ROOT / page).read_text()
     monkeypatch.chdir(tmp_path)

@@ -145,6 +145,12 @@ std::vector<ConstTensorView> views_of(const std::vector<ArrayRef>& arrays) {
   return views;
 }
 
+std::string path_from(const py::object& path) {
+  PyObject* bytes = nullptr;
+  if (PyUnicode_FSConverter(path.ptr(), static_cast<void*>(&bytes)) == 0) throw py::error_already_set();
+  return py::reinterpret_steal<py::bytes>(bytes);
+}
+
 Tensor copy_of(const ArrayRef& array) {
   Tensor copy = Tensor::uninitialized(array.view.dtype, array.view.shape);
   if (!copy.empty()) std::memcpy(copy.as<std::byte>(), array.view.data, copy.nbytes());

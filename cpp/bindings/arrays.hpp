@@ -25,6 +25,9 @@ ArrayRef borrow(py::handle array, const std::string& what, Access access);
 std::vector<ArrayRef> borrow_all(const py::sequence& arrays, const std::string& what, Access access);
 std::vector<ConstTensorView> views_of(const std::vector<ArrayRef>& arrays);
 
+// A path as Python's own functions take it, with their errors: str, bytes or os.PathLike.
+std::string path_from(const py::object& path);
+
 // The core's own copy of a borrowed array.
 Tensor copy_of(const ArrayRef& array);
 

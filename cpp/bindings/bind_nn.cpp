@@ -64,7 +64,10 @@ py::dict named_arrays(const py::object& self, Which which) {
     if (which == Which::gradients && array->shape() != tensor.value->shape()) {
       throw std::invalid_argument("no gradients yet: call forward with training=True, then backward");
     }
-    result[py::str(tensor.name)] = as_numpy(array->view(), self);
+    py::array in_place = as_numpy(array->view(), self);
+    // What is derived from a tensor that is not trained must not fall behind it.
+    if (tensor.gradient == nullptr) in_place.attr("setflags")(py::arg("write") = false);
+    result[py::str(tensor.name)] = in_place;
   }
   return result;
 }
@@ -108,7 +111,7 @@ void register_weights(py::module_& module) {
       module, "Int8Weight", "Stored as int8 (out, in) with a float32 scale for each row; see petrain.quant.")
       .def(py::init([](py::handle values, py::handle scale) {
              return std::make_shared<Int8Weight>(QuantTensor(copy_of(borrow(values, "values", Access::read)),
-                                                             copy_of(borrow(scale, "scale", Access::read)), 0));
+                                                             copy_of(borrow(scale, "scale", Access::read))));
            }),
            py::arg("values"), py::arg("scale"), "Copies int8 (out, in) and float32 (out,).");
   py::class_<LowRankWeight, Weight, std::shared_ptr<LowRankWeight>>(

@@ -1,61 +1,136 @@
+#include <pybind11/stl.h>
+
+#include <optional>
+
 #include "arrays.hpp"
 #include "petrain/quant.hpp"
+#include "petrain/quant_file.hpp"
+#include "src/quant_spec.hpp"
 
 namespace petrain::python {
 namespace {
 
-QuantTensor from_parts(py::handle values, py::handle scale, int axis, const py::object& zero_point) {
-  Tensor zeros;
-  if (!zero_point.is_none()) zeros = copy_of(borrow(zero_point, "zero_point", Access::read));
-  return {copy_of(borrow(values, "values", Access::read)), copy_of(borrow(scale, "scale", Access::read)), axis,
-          std::move(zeros)};
+QuantSpec spec_from(int bits, const std::string& scheme, const std::string& granularity, int axis,
+                    std::optional<std::int64_t> group_size) {
+  return {bits, scheme_from(scheme), granularity_from(granularity), axis, group_size.value_or(0)};
+}
+
+Tensor copy_or_none(const py::object& array, const std::string& what) {
+  return array.is_none() ? Tensor() : copy_of(borrow(array, what, Access::read));
 }
 
 // Without a copy and read-only: what is derived from the parts must not fall behind them.
-template <Tensor QuantTensor::* part>
-py::array part_of(const py::object& self) {
-  py::array array = as_numpy((self.cast<QuantTensor&>().*part).view(), self);
+py::array read_only(Tensor& part, const py::object& owner) {
+  py::array array = as_numpy(part.view(), owner);
   array.attr("setflags")(py::arg("write") = false);
   return array;
 }
 
-py::array linear_new(py::handle x, const QuantTensor& w, const py::object& bias) {
-  ArrayRef input = borrow(x, "x", Access::read), biases;
-  if (!bias.is_none()) biases = borrow(bias, "bias", Access::read);
-  const Shape& shape = input.view.shape;
-  const std::int64_t outputs = w.shape().empty() ? 0 : w.shape()[0];
-  Tensor y(DType::f32, shape.size() == 1 ? Shape{outputs} : Shape{shape.empty() ? 0 : shape[0], outputs});
+py::array integers_of(const py::object& self) {
+  auto& q = self.cast<QuantTensor&>();
+  if (q.spec.bits == 8) return read_only(q.values, self);
+  Tensor integers = Tensor::uninitialized(DType::i8, q.shape);
   {
     const py::gil_scoped_release release;
-    linear(input.view, w, biases.view, y.view());
+    unpack(q, 0, integers.size(), integers.as<std::int8_t>());
   }
-  return as_numpy(std::move(y));
+  return as_numpy(std::move(integers));
 }
 
-Scheme scheme_from(const std::string& name) {
-  if (name == "symmetric") return Scheme::symmetric;
-  if (name == "asymmetric") return Scheme::asymmetric;
-  throw std::invalid_argument("scheme: expected \"symmetric\" or \"asymmetric\", got \"" + name + "\"");
+py::array dequantized(const QuantTensor& self, const std::string& dtype) {
+  for (const DType known : {DType::f32, DType::f16, DType::bf16}) {
+    if (dtype != dtype_name(known)) continue;
+    Tensor result;
+    {
+      const py::gil_scoped_release release;
+      result = dequantize(self, known);
+    }
+    return as_numpy(std::move(result));
+  }
+  throw std::invalid_argument("dtype: expected \"float32\", \"float16\" or \"bfloat16\", got \"" + dtype + "\"");
+}
+
+void register_tensor(py::module_& module) {
+  py::class_<QuantTensor, std::shared_ptr<QuantTensor>>(module, "QuantTensor")
+      .def_static(
+          "from_integers",
+          [](py::handle values, py::handle scale, const py::object& zero_point, int bits, const std::string& scheme,
+             const std::string& granularity, int axis, std::optional<std::int64_t> group_size) {
+            const ArrayRef integers = borrow(values, "values", Access::read);
+            return QuantTensor::from_integers(integers.view, copy_of(borrow(scale, "scale", Access::read)),
+                                              copy_or_none(zero_point, "zero_point"),
+                                              spec_from(bits, scheme, granularity, axis, group_size));
+          },
+          py::arg("values"), py::arg("scale"), py::arg("zero_point"), py::arg("bits"), py::arg("scheme"),
+          py::arg("granularity"), py::arg("axis"), py::arg("group_size"))
+      .def_static(
+          "from_packed",
+          [](py::handle packed, py::handle scale, const py::object& zero_point, Shape shape, int bits,
+             const std::string& scheme, const std::string& granularity, int axis,
+             std::optional<std::int64_t> group_size) {
+            return QuantTensor(copy_of(borrow(packed, "packed", Access::read)),
+                               copy_of(borrow(scale, "scale", Access::read)), copy_or_none(zero_point, "zero_point"),
+                               spec_from(bits, scheme, granularity, axis, group_size), std::move(shape));
+          },
+          py::arg("packed"), py::arg("scale"), py::arg("zero_point"), py::arg("shape"), py::arg("bits"),
+          py::arg("scheme"), py::arg("granularity"), py::arg("axis"), py::arg("group_size"))
+      .def_property_readonly("values", &integers_of)
+      .def_property_readonly("packed",
+                             [](const py::object& self) { return read_only(self.cast<QuantTensor&>().values, self); })
+      .def_property_readonly("scale",
+                             [](const py::object& self) { return read_only(self.cast<QuantTensor&>().scale, self); })
+      .def_property_readonly("zero_point",
+                             [](const py::object& self) -> py::object {
+                               auto& zero_point = self.cast<QuantTensor&>().zero_point;
+                               if (zero_point.empty()) return py::none();
+                               return read_only(zero_point, self);
+                             })
+      .def_property_readonly("shape", [](const QuantTensor& self) { return py::tuple(py::cast(self.shape)); })
+      .def_property_readonly("bits", [](const QuantTensor& self) { return self.spec.bits; })
+      .def_property_readonly("scheme", [](const QuantTensor& self) { return scheme_name(self.spec.scheme); })
+      .def_property_readonly("granularity",
+                             [](const QuantTensor& self) { return granularity_name(self.spec.granularity); })
+      .def_property_readonly("axis", [](const QuantTensor& self) { return self.spec.axis; })
+      .def_property_readonly("group_size",
+                             [](const QuantTensor& self) -> std::optional<std::int64_t> {
+                               if (self.spec.group_size == 0) return std::nullopt;
+                               return self.spec.group_size;
+                             })
+      .def_property_readonly("nbytes", &QuantTensor::nbytes)
+      .def("clone", &QuantTensor::clone)
+      .def("dequantize", &dequantized, py::arg("dtype"));
+}
+
+void register_files(py::module_& module) {
+  module.def(
+      "save_quant",
+      [](const py::object& path, const std::map<std::string, const QuantTensor*>& arrays) {
+        const std::string file_name = path_from(path);
+        const py::gil_scoped_release release;
+        save_quant(file_name, arrays);
+      },
+      py::arg("path"), py::arg("arrays"));
+  module.def(
+      "load_quant",
+      [](const py::object& path) {
+        const std::string file_name = path_from(path);
+        std::map<std::string, QuantTensor> arrays;
+        {
+          const py::gil_scoped_release release;
+          arrays = load_quant(file_name);
+        }
+        py::dict result;
+        for (auto& [name, array] : arrays) result[py::str(name)] = py::cast(std::move(array));
+        return result;
+      },
+      py::arg("path"));
 }
 
 }  // namespace
 
 void register_quant(py::module_& module) {
-  py::class_<QuantTensor>(module, "QuantTensor")
-      .def(py::init(&from_parts), py::arg("values"), py::arg("scale"), py::arg("axis"), py::arg("zero_point"))
-      .def_property_readonly("values", &part_of<&QuantTensor::values>)
-      .def_property_readonly("scale", &part_of<&QuantTensor::scale>)
-      .def_property_readonly("zero_point", &part_of<&QuantTensor::zero_point>)
-      .def_readonly("axis", &QuantTensor::axis)
-      .def_property_readonly("nbytes", &QuantTensor::nbytes)
-      .def("dequantize", [](const QuantTensor& self) {
-        Tensor result;
-        {
-          const py::gil_scoped_release release;
-          result = dequantize(self);
-        }
-        return as_numpy(std::move(result));
-      });
+  register_tensor(module);
+  register_files(module);
 
   module.def(
       "range_params",
@@ -67,27 +142,14 @@ void register_quant(py::module_& module) {
 
   module.def(
       "quantize",
-      [](py::handle w, int axis) {
+      [](py::handle w, int bits, const std::string& scheme, const std::string& granularity, int axis,
+         std::optional<std::int64_t> group_size) {
         const ArrayRef array = borrow(w, "w", Access::read);
+        const QuantSpec spec = spec_from(bits, scheme, granularity, axis, group_size);
         const py::gil_scoped_release release;
-        return quantize(array.view, axis);
+        return quantize(array.view, spec);
       },
-      py::arg("w"), py::arg("axis"));
-
-  module.def("linear_int8", &linear_new, py::arg("x"), py::arg("w"), py::arg("bias"));
-
-  module.def(
-      "matmul_int",
-      [](py::handle a, py::handle b) {
-        const ArrayRef left = borrow(a, "a", Access::read), right = borrow(b, "b", Access::read);
-        Tensor result;
-        {
-          const py::gil_scoped_release release;
-          result = matmul_int(left.view, right.view);
-        }
-        return as_numpy(std::move(result));
-      },
-      py::arg("a"), py::arg("b"));
+      py::arg("w"), py::arg("bits"), py::arg("scheme"), py::arg("granularity"), py::arg("axis"), py::arg("group_size"));
 }
 
 }  // namespace petrain::python

@@ -10,13 +10,6 @@
 namespace petrain::python {
 namespace {
 
-// A path as Python's own functions take it, with their errors: str, bytes or os.PathLike.
-std::string path_from(const py::object& path) {
-  PyObject* bytes = nullptr;
-  if (PyUnicode_FSConverter(path.ptr(), static_cast<void*>(&bytes)) == 0) throw py::error_already_set();
-  return py::reinterpret_steal<py::bytes>(bytes);
-}
-
 std::size_t bytes_of(const ArrayRef& array) {
   return static_cast<std::size_t>(array.view.size()) * dtype_size(array.view.dtype);
 }

@@ -9,6 +9,7 @@ PYBIND11_MODULE(_core, module) {
   petrain::python::register_tensor_steps(module);
   petrain::python::register_quant(module);
   petrain::python::register_calibrate(module);
+  petrain::python::register_quant_linear(module);
   petrain::python::register_lowrank(module);
   petrain::python::register_safetensors(module);
   petrain::python::register_nn(module);

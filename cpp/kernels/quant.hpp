@@ -1,5 +1,5 @@
-// Quantization to int8, and the integer product whose sums cannot saturate. Everything here is exact or is one
-// IEEE operation after another in a fixed order, so the bytes are the same on every instruction set.
+// What becomes of the integer sums of a product. Everything here is exact or is one IEEE operation after another in a
+// fixed order, so the bytes are the same on every instruction set.
 #pragma once
 
 #include <cstddef>
@@ -9,38 +9,28 @@
 
 namespace petrain::kernels {
 
-// c[i][j] = Σ_p a[i][p] b[j][p], the rows of all three with a stride in elements. The sums are kept in int32, which
-// is exact for any int8 values while k * 2¹⁴ < 2³¹: the caller sees to that.
-struct MatmulArgs {
-  const std::int8_t* a;
-  const std::int8_t* b;
-  std::int32_t* c;
-  std::ptrdiff_t m, n, k;
-  std::ptrdiff_t a_stride, b_stride, c_stride;
+// sums[j] -= zeros[j] * row_sum + offsets[j], modulo 2³²; a null array stands for zeros.
+struct CorrectArgs {
+  std::int32_t* sums;
+  const std::int32_t* zeros;
+  const std::int32_t* offsets;
+  std::int32_t row_sum;
+  std::ptrdiff_t size;
 };
 
-// y[j] = float(sum[j]) * (x_scale * w_scale[j]) + bias[j], in this order; no addition where bias is null.
+// y[j] = float(sums[j]) * (x_scale * w_scale[j])
 struct RescaleArgs {
-  const std::int32_t* sum;
+  const std::int32_t* sums;
   const float* w_scale;
-  const float* bias;
   float* y;
   std::ptrdiff_t size;
   float x_scale;
 };
 
-// "run": consecutive elements of one channel. "columns": each element is of another channel, with a maximum or a
-// scale of its own. q = round_half_even(x / scale), clamped to [-127, 127]; the quotient must not be NaN.
 struct QuantTable {
   // The largest |x|. NaN if an x is NaN, else infinite if one is infinite.
   float (*max_abs_run)(const float* x, std::ptrdiff_t size);
-  // maxima[j] = max(maxima[j], |x[j]|), in the same sense.
-  void (*max_abs_columns)(const float* x, float* maxima, std::ptrdiff_t size);
-  void (*quantize_run)(const float* x, float scale, std::int8_t* q, std::ptrdiff_t size);
-  void (*quantize_columns)(const float* x, const float* scale, std::int8_t* q, std::ptrdiff_t size);
-  void (*dequantize_run)(const std::int8_t* q, float scale, float* x, std::ptrdiff_t size);
-  void (*dequantize_columns)(const std::int8_t* q, const float* scale, float* x, std::ptrdiff_t size);
-  void (*matmul)(const MatmulArgs&);
+  void (*correct)(const CorrectArgs&);
   void (*rescale)(const RescaleArgs&);
 };
 

@@ -2,11 +2,15 @@
 #pragma once
 
 #include "calibrate.hpp"
+#include "activation.hpp"
 #include "gemm.hpp"
+#include "int4_gemm.hpp"
+#include "int_gemm.hpp"
 #include "matrix.hpp"
 #include "nn.hpp"
 #include "optim.hpp"
 #include "quant.hpp"
+#include "quant_format.hpp"
 #include "reduce.hpp"
 #include "wide.hpp"
 
@@ -15,11 +19,15 @@ namespace petrain::kernels {
 struct KernelTable {
   const char* isa;
   const CalibrateTable* calibrate;
+  const ActivationTable* activation;
   const GemmTable* gemm;
+  const Int4GemmTable* int4_gemm;
+  const IntGemmTable* int_gemm;
   const MatrixTable* matrix;
   const NnTable* nn;
   const OptimTable* optim;
   const QuantTable* quant;
+  const QuantFormatTable* quant_format;
   const ReduceTable* reduce;
   const WideTable* wide;
 };

@@ -1,11 +1,11 @@
 #include <algorithm>
-#include <bit>
 #include <utility>
 
 #include "calibrate_checks.hpp"
 #include "chunks.hpp"
 #include "isa.hpp"
 #include "quant_checks.hpp"
+#include "quant_spec.hpp"
 #include "storage.hpp"
 #include "threads.hpp"
 
@@ -28,14 +28,8 @@ struct Layout {
       inner = element_count(shape);
       return;
     }
-    const int dimensions = static_cast<int>(shape.size());
-    if (*axis < -dimensions || *axis >= dimensions) {
-      throw std::out_of_range("axis: expected " + std::to_string(-dimensions) + " to " +
-                              std::to_string(dimensions - 1) + " for shape " + shape_text(shape) + ", got " +
-                              std::to_string(*axis));
-    }
-    const int at = *axis < 0 ? *axis + dimensions : *axis;
-    for (int d = 0; d < dimensions; ++d) (d < at ? outer : d == at ? channels : inner) *= shape[d];
+    const auto at = static_cast<std::size_t>(normalized_axis(*axis, shape));
+    for (std::size_t d = 0; d < shape.size(); ++d) (d < at ? outer : d == at ? channels : inner) *= shape[d];
   }
 
   // Elements begin … end - 1, which may start and stop anywhere.
@@ -60,11 +54,6 @@ struct Layout {
     }
   }
 };
-
-// + 0 makes -0 the only zero there is.
-double number_of(std::int32_t ordered) {
-  return static_cast<double>(std::bit_cast<float>(kernels::in_order(ordered))) + 0.0;
-}
 
 void require_state(std::optional<int> axis, const std::vector<Range>& ranges, std::int64_t count) {
   require_count_within(count, 0, "count");

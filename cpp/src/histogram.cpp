@@ -44,10 +44,6 @@ struct Part {
   std::uint32_t* counts;
 };
 
-double number_of(std::int32_t ordered) {
-  return static_cast<double>(std::bit_cast<float>(kernels::in_order(ordered))) + 0.0;
-}
-
 // Takes the counts of an octave, of all threads and lanes, and leaves zeros. False where there are none.
 bool take_octave(const std::vector<Part>& parts, int octave, std::vector<std::int64_t>& sum) {
   sum.assign(kOctaveBins, 0);

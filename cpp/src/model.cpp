@@ -1,9 +1,9 @@
 #include "petrain/model.hpp"
 
 #include <map>
-#include <nlohmann/json.hpp>
 #include <utility>
 
+#include "description.hpp"
 #include "petrain/error.hpp"
 #include "petrain/safetensors.hpp"
 #include "quote.hpp"
@@ -42,9 +42,7 @@ class Builder {
   explicit Builder(std::map<std::string, Tensor> tensors) : tensors_(std::move(tensors)) {}
 
   std::unique_ptr<Sequential> model(const json& graph) {
-    const json& version = member(graph, "version", "the model");
-    if (version != kVersion)
-      fail("expected model version " + std::to_string(kVersion) + ", got " + quote(version.dump()));
+    require_version(graph, kVersion, "model");
     const json& given = member(graph, "layers", "the model");
     if (!given.is_array() || given.empty() || given.size() > kMaxLayers) {
       fail("expected a list of 1 to " + std::to_string(kMaxLayers) + " layers, got " + given.type_name() + " of " +
@@ -57,20 +55,7 @@ class Builder {
   }
 
  private:
-  [[noreturn]] static void fail(const std::string& message) { throw Error("not a petrain model: " + message); }
-
-  static const json& member(const json& object, const char* key, const std::string& where) {
-    if (!object.is_object()) fail(where + ": expected an object, got " + object.type_name());
-    const auto found = object.find(key);
-    if (found == object.end()) fail(where + ": expected the key \"" + key + "\"");
-    return *found;
-  }
-
-  static std::string text(const json& object, const char* key, const std::string& where) {
-    const json& value = member(object, key, where);
-    if (!value.is_string()) fail(where + ": expected text for \"" + key + "\", got " + value.type_name());
-    return value.get<std::string>();
-  }
+  [[noreturn]] static void fail(const std::string& message) { throw std::invalid_argument(message); }
 
   Tensor take(const std::string& name) {
     const auto found = tensors_.find(name);
@@ -81,7 +66,7 @@ class Builder {
   }
 
   std::shared_ptr<Layer> layer(const json& graph, const std::string& name) {
-    const std::string type = text(graph, "type", "layer " + name);
+    const std::string type = text_member(graph, "type", "layer " + name);
     if (type == "relu") return std::make_shared<ReLU>();
     if (type != "linear") fail("layer " + name + ": expected type linear or relu, got " + quote(type));
     auto weights = weight(member(graph, "weight", "layer " + name), name + ".weight");
@@ -93,11 +78,11 @@ class Builder {
   }
 
   std::shared_ptr<Weight> weight(const json& graph, const std::string& name) {
-    const std::string format = text(graph, "format", name);
+    const std::string format = text_member(graph, "format", name);
     if (format == "float32") return std::make_shared<DenseWeight>(take(name));
     if (format == "int8") {
       Tensor values = take(name + ".values");
-      return std::make_shared<Int8Weight>(QuantTensor(std::move(values), take(name + ".scale"), 0));
+      return std::make_shared<Int8Weight>(QuantTensor(std::move(values), take(name + ".scale")));
     }
     if (format == "low_rank") {
       auto a = weight(member(graph, "a", name), name + ".a");
@@ -109,29 +94,13 @@ class Builder {
   std::map<std::string, Tensor> tensors_;
 };
 
-json parse_graph(const std::string& text) {
-  const auto check_depth = [](int depth, json::parse_event_t, json&) {
-    if (depth > kMaxDepth) {
-      throw Error("not a petrain model: its description is nested deeper than " + std::to_string(kMaxDepth));
-    }
-    return true;
-  };
-  // The parser takes a zero byte for the end of the text.
-  if (text.find('\0') != std::string::npos) throw Error("not a petrain model: its description holds a zero byte");
-  try {
-    return json::parse(text, check_depth);
-  } catch (const json::exception& error) {
-    throw Error(std::string("not a petrain model: ") + error.what());
-  }
-}
-
 std::unique_ptr<Sequential> build(SafetensorsFile file) {
   const auto found = file.metadata.find(kKey);
   if (found == file.metadata.end()) {
     throw Error(std::string("not a petrain model: the file has no \"") + kKey + "\" in its metadata");
   }
-  const json graph = parse_graph(found->second);
   try {
+    const json graph = parse_description(found->second, kMaxDepth);
     return Builder(std::move(file.tensors)).model(graph);
   } catch (const std::invalid_argument& error) {  // layers and weights check what they are made of
     throw Error(std::string("not a petrain model: ") + error.what());

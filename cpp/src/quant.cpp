@@ -1,166 +1,185 @@
 #include "petrain/quant.hpp"
 
 #include <atomic>
-#include <utility>
+#include <bit>
+#include <cmath>
+#include <vector>
 
-#include "checks.hpp"
 #include "isa.hpp"
 #include "quant_checks.hpp"
+#include "quant_layout.hpp"
+#include "quant_spec.hpp"
+#include "storage.hpp"
 #include "threads.hpp"
 
 namespace petrain {
 namespace {
 
-constexpr std::int64_t kElementsPerThread = 16384;  // below this a thread costs more than it saves
-constexpr std::int64_t kColumns = 256;
+constexpr std::int64_t kElementsPerThread = 16384;   // below this a thread costs more than it saves
+constexpr std::int64_t kStep = 4096;                 // elements at a time; even, so that no byte is in two steps
+constexpr std::int64_t kRows = 256, kColumns = 256;  // of a block of which the ranges are taken
 
-// An array seen as (outer, channels, inner). Where inner is 1, neighbours are of different channels, and a task is a
-// block of columns; else a task is one channel, whose elements come in runs of `inner`.
-struct Layout {
-  std::int64_t outer = 1, channels = 1, inner = 1;
+std::int64_t parts(std::int64_t size, std::int64_t most) { return (size + most - 1) / most; }
 
-  Layout(const Shape& shape, int axis) {
-    for (std::size_t d = 0; d < shape.size(); ++d) {
-      (std::cmp_less(d, axis) ? outer : std::cmp_equal(d, axis) ? channels : inner) *= shape[d];
+// The smallest and the largest number of those that share a scale, from whichever thread finds them.
+class Range {
+ public:
+  void set(kernels::KeyRange part) {
+    low_.store(part.low, std::memory_order_relaxed);
+    high_.store(part.high, std::memory_order_relaxed);
+  }
+  void widen(kernels::KeyRange part) {
+    std::int32_t low = low_.load(std::memory_order_relaxed), high = high_.load(std::memory_order_relaxed);
+    while (part.low < low && !low_.compare_exchange_weak(low, part.low, std::memory_order_relaxed)) {
+    }
+    while (part.high > high && !high_.compare_exchange_weak(high, part.high, std::memory_order_relaxed)) {
     }
   }
-  std::int64_t tasks() const { return inner > 1 ? channels : (channels + kColumns - 1) / kColumns; }
+  float low() const { return number(low_.load(std::memory_order_relaxed)); }
+  float high() const { return number(high_.load(std::memory_order_relaxed)); }
 
-  // run(channel, offset, size) and columns(first channel, offset, size) for every piece of the task.
-  template <class Run, class Columns>
-  void for_each_piece(std::int64_t task, Run&& run, Columns&& columns) const {
-    const std::int64_t first = task * kColumns;
-    for (std::int64_t o = 0; o < outer; ++o) {
-      if (inner > 1) {
-        run(task, (o * channels + task) * inner, inner);
-      } else {
-        columns(first, o * channels + first, std::min(kColumns, channels - first));
-      }
-    }
-  }
-
-  template <class Body>
-  void parallel_for_tasks(Body&& body) const {
-    const std::int64_t useful = outer * channels * inner / kElementsPerThread;
-    parallel(threads_for(std::min(tasks(), useful)), [&](const Team& team) {
-      const ChunkRange mine = team.share(tasks());
-      for (std::int64_t task = mine.begin; task < mine.end; ++task) body(task);
-    });
-  }
+ private:
+  static float number(std::int32_t key) { return std::bit_cast<float>(kernels::order_key(key)); }
+  std::atomic<std::int32_t> low_{kernels::KeyRange{}.low}, high_{kernels::KeyRange{}.high};
 };
 
-int normalized_axis(int axis, const Shape& shape) {
-  const int dimensions = static_cast<int>(shape.size());
-  if (axis < -dimensions || axis >= dimensions) {
-    throw std::out_of_range("axis: expected " + std::to_string(-dimensions) + " to " + std::to_string(dimensions - 1) +
-                            " for shape " + shape_text(shape) + ", got " + std::to_string(axis));
+// One call of quantize. Its steps are those of one parallel region, with a barrier after each.
+class Quantizer {
+ public:
+  Quantizer(const ConstTensorView& w, QuantTensor& q)
+      : w_(w), q_(q), layout_(q.spec, q.shape), ranges_(static_cast<std::size_t>(layout_.places())) {
+    if (layout_.in_stored_order()) return;
+    walk_scale_ = Tensor::uninitialized(DType::f32, q.scale.shape());
+    if (!q.zero_point.empty()) walk_zero_point_ = Tensor::uninitialized(DType::i8, q.scale.shape());
   }
-  return axis < 0 ? axis + dimensions : axis;
-}
 
-void require_dimensions(const Shape& shape, const std::string& what) {
-  if (shape.empty()) throw std::invalid_argument(what + ": expected at least one dimension, got shape ()");
-}
-
-// Maximum, scale and values of the channels of one task. False where one of them is not finite.
-bool quantize_task(const Layout& layout, std::int64_t task, const float* w, QuantTensor& q) {
-  const auto& kernels = *active_kernels().quant;
-  auto* values = q.values.as<std::int8_t>();
-  auto* scale = q.scale.as<float>();  // holds the maxima first
-  layout.for_each_piece(
-      task,
-      [&](auto channel, auto offset, auto size) {
-        const float most = kernels.max_abs_run(w + offset, size);
-        kernels.max_abs_columns(&most, scale + channel, 1);
-      },
-      [&](auto first, auto offset, auto size) { kernels.max_abs_columns(w + offset, scale + first, size); });
-  const std::int64_t first = layout.inner > 1 ? task : task * kColumns;
-  const std::int64_t last = layout.inner > 1 ? task + 1 : std::min(first + kColumns, layout.channels);
-  for (std::int64_t c = first; c < last; ++c) {
-    if (!std::isfinite(scale[c])) return false;
-    scale[c] = scale_for(scale[c]);
+  // False where a number is not finite.
+  bool run() {
+    const std::int64_t steps = parts(layout_.size(), kStep);
+    std::atomic<bool> finite{true};
+    parallel(threads_for(std::min(steps, layout_.size() / kElementsPerThread)), [&](const Team& team) {
+      const ChunkRange tasks = team.share(layout_.in_columns() ? blocks() : steps);
+      for (std::int64_t i = tasks.begin; i < tasks.end; ++i) layout_.in_columns() ? range_block(i) : range_step(i);
+      team.barrier();
+      const ChunkRange places = team.share(layout_.places());
+      for (std::int64_t i = places.begin; i < places.end; ++i) {
+        if (!set_params(i)) finite = false;
+      }
+      team.barrier();
+      if (!finite) return;
+      const ChunkRange mine = team.share(steps);
+      for (std::int64_t i = mine.begin; i < mine.end; ++i) quantize_step(i);
+    });
+    return finite;
   }
-  layout.for_each_piece(
-      task,
-      [&](auto channel, auto offset, auto size) {
-        kernels.quantize_run(w + offset, scale[channel], values + offset, size);
-      },
-      [&](auto begin, auto offset, auto size) {
-        kernels.quantize_columns(w + offset, scale + begin, values + offset, size);
-      });
-  return true;
-}
+
+ private:
+  // In float32: where they are or, converted, in `buffer`.
+  const float* read(std::int64_t begin, std::int64_t size, float* buffer) const {
+    if (w_.dtype == DType::f32) return w_.as<float>() + begin;
+    kernels_.load(w_.data, storage_of(w_.dtype), begin, buffer, size);
+    return buffer;
+  }
+
+  std::int64_t step_size(std::int64_t step) const { return std::min(kStep, layout_.size() - step * kStep); }
+
+  void range_step(std::int64_t step) {
+    alignas(64) float buffer[kStep];
+    const std::int64_t begin = step * kStep, size = step_size(step);
+    const float* x = read(begin, size, buffer);
+    layout_.for_each_piece(
+        begin, begin + size,
+        [&](std::int64_t place, std::int64_t at, std::int64_t count) {
+          const kernels::KeyRange range = kernels_.range_run(x + (at - begin), count);
+          Range& all = ranges_[static_cast<std::size_t>(place)];
+          count == layout_.group ? all.set(range) : all.widen(range);
+        },
+        [](std::int64_t, std::int64_t, std::int64_t) {});
+  }
+
+  // In columns: blocks of rows of one group. Block numbers run through the columns first.
+  std::int64_t column_blocks() const { return parts(layout_.channels, kColumns); }
+  std::int64_t row_blocks() const { return parts(layout_.group, kRows); }
+  std::int64_t blocks() const { return layout_.groups * row_blocks() * column_blocks(); }
+
+  void range_block(std::int64_t block) {
+    const std::int64_t column = block % column_blocks() * kColumns, rows = block / column_blocks();
+    const std::int64_t group = rows / row_blocks(), first = rows % row_blocks() * kRows;
+    const std::int64_t last = std::min(first + kRows, layout_.group);
+    const std::int64_t columns = std::min(kColumns, layout_.channels - column);
+    std::int32_t low[kColumns], high[kColumns];
+    std::fill_n(low, columns, kernels::KeyRange{}.low);
+    std::fill_n(high, columns, kernels::KeyRange{}.high);
+    alignas(64) float buffer[kColumns];
+    for (std::int64_t row = group * layout_.group + first; row < group * layout_.group + last; ++row) {
+      kernels_.range_columns(read(row * layout_.channels + column, columns, buffer), low, high, columns);
+    }
+    Range* ranges = ranges_.data() + group * layout_.channels + column;
+    for (std::int64_t i = 0; i < columns; ++i) {
+      row_blocks() == 1 ? ranges[i].set({low[i], high[i]}) : ranges[i].widen({low[i], high[i]});
+    }
+  }
+
+  float* walk_scale() { return layout_.in_stored_order() ? q_.scale.as<float>() : walk_scale_.as<float>(); }
+  std::int8_t* walk_zero_point() {  // null: none
+    return layout_.in_stored_order() ? q_.zero_point.as<std::int8_t>() : walk_zero_point_.as<std::int8_t>();
+  }
+
+  bool set_params(std::int64_t place) {
+    const Range& range = ranges_[static_cast<std::size_t>(place)];
+    const float low = range.low(), high = range.high();
+    if (!std::isfinite(low) || !std::isfinite(high)) return false;
+    const QuantParams params = range_params(low, high, q_.spec.bits, q_.spec.scheme);
+    q_.scale.as<float>()[layout_.stored(place)] = walk_scale()[place] = params.scale;
+    if (q_.zero_point.empty()) return true;
+    q_.zero_point.as<std::int8_t>()[layout_.stored(place)] = walk_zero_point()[place] =
+        static_cast<std::int8_t>(params.zero_point);
+    return true;
+  }
+
+  void quantize_step(std::int64_t step) {
+    alignas(64) float buffer[kStep];
+    alignas(64) std::int8_t integers[kStep];
+    const std::int64_t begin = step * kStep, size = step_size(step);
+    const float* x = read(begin, size, buffer);
+    std::int8_t* to = q_.spec.bits == 8 ? q_.values.as<std::int8_t>() + begin : integers;
+    const float* scale = walk_scale();
+    const std::int8_t* zero_point = walk_zero_point();
+    const kernels::Limits limits = limits_of(q_.spec);
+    layout_.for_each_piece(
+        begin, begin + size,
+        [&](std::int64_t place, std::int64_t at, std::int64_t count) {
+          kernels_.quantize_run(x + (at - begin), scale[place], zero_point == nullptr ? 0 : zero_point[place], limits,
+                                to + (at - begin), count);
+        },
+        [&](std::int64_t place, std::int64_t at, std::int64_t count) {
+          kernels_.quantize_columns(x + (at - begin), scale + place,
+                                    zero_point == nullptr ? nullptr : zero_point + place, limits, to + (at - begin),
+                                    count);
+        });
+    if (q_.spec.bits == 4) kernels_.pack4(integers, q_.values.as<std::uint8_t>() + begin / 2, size);
+  }
+
+  const kernels::QuantFormatTable& kernels_ = *active_kernels().quant_format;
+  const ConstTensorView& w_;
+  QuantTensor& q_;
+  QuantLayout layout_;
+  std::vector<Range> ranges_;            // in the order of the walk, as these:
+  Tensor walk_scale_, walk_zero_point_;  // only where it is not that in which they are stored
+};
 
 }  // namespace
 
-QuantTensor::QuantTensor(Tensor values_in, Tensor scale_in, int axis_in, Tensor zero_point_in)
-    : values(std::move(values_in)), scale(std::move(scale_in)), zero_point(std::move(zero_point_in)), axis(axis_in) {
-  require_dimensions(shape(), "values");
-  axis = normalized_axis(axis, shape());
-  if (zero_point.empty() && zero_point.shape().empty()) zero_point = Tensor(DType::i8, {shape()[axis]});
-  validate();
-}
-
-void QuantTensor::validate() const {
-  require_dtype(values.view(), DType::i8, "values");
-  require_dimensions(shape(), "values");
-  require_elements(values.view(), "values");
-  if (axis != normalized_axis(axis, shape()))
-    throw std::out_of_range("axis: expected 0 or more, got " + std::to_string(axis));
-  const std::int64_t channels = shape()[axis];
-  require(scale.view(), DType::f32, {channels}, "scale");
-  require(zero_point.view(), DType::i8, {channels}, "zero_point");
-  for (std::int64_t c = 0; c < channels; ++c) {
-    const float s = scale.as<float>()[c];
-    if (!(s > 0) || !std::isfinite(s)) {
-      throw std::invalid_argument("scale: expected positive, finite values, got " + number_text(s) + " at index " +
-                                  std::to_string(c));
-    }
-    if (const int z = zero_point.as<std::int8_t>()[c]; z != 0) {
-      throw std::invalid_argument("zero_point: expected 0, as the format is symmetric, got " + std::to_string(z) +
-                                  " at index " + std::to_string(c));
-    }
-  }
-}
-
-QuantTensor quantize(const ConstTensorView& w, int axis) {
-  require_dtype(w, DType::f32, "w");
-  require_dimensions(w.shape, "w");
-  axis = normalized_axis(axis, w.shape);
-  require_elements(w, "w");
+QuantTensor quantize(const ConstTensorView& w, const QuantSpec& spec) {
+  require_quantizable(w, "w");
   QuantTensor q;
-  q.axis = axis;
-  q.values = Tensor(DType::i8, w.shape);
-  q.scale = Tensor(DType::f32, {w.shape[axis]});
-  q.zero_point = Tensor(DType::i8, {w.shape[axis]});
-  const Layout layout(w.shape, axis);
-  std::atomic<bool> finite{true};
-  layout.parallel_for_tasks([&](std::int64_t task) {
-    if (!quantize_task(layout, task, w.as<float>(), q)) finite = false;
-  });
-  if (!finite) require_finite(w, "w");
+  q.spec = checked_spec(spec, w.shape, "w");
+  q.shape = w.shape;
+  q.values = Tensor::uninitialized(stored_dtype(q.spec), stored_shape(q.spec, q.shape));
+  q.scale = Tensor::uninitialized(DType::f32, scale_shape(q.spec, q.shape));
+  if (q.spec.scheme == Scheme::asymmetric) q.zero_point = Tensor::uninitialized(DType::i8, q.scale.shape());
+  if (!Quantizer(w, q).run()) require_finite(w, "w");
   return q;
-}
-
-Tensor dequantize(const QuantTensor& q) {
-  q.validate();
-  Tensor result(DType::f32, q.shape());
-  const auto& kernels = *active_kernels().quant;
-  const auto* values = q.values.as<std::int8_t>();
-  const auto* scale = q.scale.as<float>();
-  auto* out = result.as<float>();
-  const Layout layout(q.shape(), q.axis);
-  layout.parallel_for_tasks([&](std::int64_t task) {
-    layout.for_each_piece(
-        task,
-        [&](auto channel, auto offset, auto size) {
-          kernels.dequantize_run(values + offset, scale[channel], out + offset, size);
-        },
-        [&](auto first, auto offset, auto size) {
-          kernels.dequantize_columns(values + offset, scale + first, out + offset, size);
-        });
-  });
-  return result;
 }
 
 }  // namespace petrain

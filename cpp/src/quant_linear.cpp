@@ -1,135 +1,141 @@
-#include <atomic>
+#include "petrain/quant_linear.hpp"
+
+#include <algorithm>
+#include <cfloat>
+#include <cmath>
+#include <optional>
+#include <utility>
 
 #include "checks.hpp"
+#include "int_gemm.hpp"
 #include "isa.hpp"
-#include "petrain/quant.hpp"
 #include "quant_checks.hpp"
-#include "threads.hpp"
+#include "quant_epilogue.hpp"
+#include "quant_product.hpp"
+#include "quant_rows.hpp"
+#include "quant_spec.hpp"
 
 namespace petrain {
+std::int64_t max_depth(bool input_zero_points, bool weight_zero_points) {
+  constexpr std::int64_t kSymmetric = 128, kAsymmetric = 255;  // the largest difference from the zero point
+  return ((std::int64_t{1} << 31) - 1) /
+         ((input_zero_points ? kAsymmetric : kSymmetric) * (weight_zero_points ? kAsymmetric : kSymmetric));
+}
+
+struct QuantLinear::Packed : QuantProduct {
+  using QuantProduct::QuantProduct;
+};
+
+QuantLinear::QuantLinear(std::shared_ptr<const QuantTensor> weight) : weight_(std::move(weight)) {
+  const QuantTensor& w = *weight_;
+  w.validate();
+  if (w.shape.size() != 2 || w.spec.axis != 0) {
+    throw std::invalid_argument("w: expected two dimensions (out, in) quantized along axis 0, got shape " +
+                                shape_text(w.shape) + ", " + spec_text(w.spec));
+  }
+  if (const std::int64_t most = max_depth(false, !w.zero_point.empty()); w.shape[1] > most) {
+    throw std::invalid_argument("w: expected sums of at most " + std::to_string(most) +
+                                " products, which int32 holds exactly, got " + std::to_string(w.shape[1]));
+  }
+  packed_ = std::make_unique<Packed>(w);
+}
+
+QuantLinear::QuantLinear(QuantTensor weight) : QuantLinear(std::make_shared<const QuantTensor>(std::move(weight))) {}
+
+QuantLinear::~QuantLinear() = default;
+QuantLinear::QuantLinear(QuantLinear&&) noexcept = default;
+QuantLinear& QuantLinear::operator=(QuantLinear&&) noexcept = default;
+
+std::size_t QuantLinear::packed_nbytes() const { return packed_->nbytes(); }
+
 namespace {
 
-constexpr std::int64_t kTile = 64;                    // of the output, both ways
-constexpr std::int64_t kProductsPerThread = 1 << 18;  // below this a thread costs more than it saves
-
-void require_matrix(const ConstTensorView& array, const std::string& what) {
-  if (array.shape.size() != 2) {
-    throw std::invalid_argument(what + ": expected two dimensions, got shape " + shape_text(array.shape));
-  }
-  require_elements(array, what);
+void require_pair(const QuantLinear& a, const QuantLinear& b, std::int64_t n, std::int64_t k) {
+  if (a.in_features() == b.out_features() && a.out_features() == n && b.in_features() == k) return;
+  throw std::invalid_argument("expected a (" + std::to_string(n) + ", rank) and b (rank, " + std::to_string(k) +
+                              "), got " + shape_text(a.weight().shape) + " and " + shape_text(b.weight().shape));
 }
 
-void require_depth(std::int64_t k) {
-  if (k > kMaxDepth) {
-    throw std::invalid_argument("expected sums of at most " + std::to_string(kMaxDepth) +
-                                " products, which int32 holds exactly, got " + std::to_string(k));
-  }
+void require_finite_scales(const QuantRows& rows, float w_scale, bool to_int8) {
+  // An integer needs a number: with these, no sum is infinite.
+  constexpr double kMostProduct = 255.0 * 255.0, kMostSum = FLT_MAX / 4.0;
+  const bool finite_product = std::isfinite(rows.largest_scale * w_scale);
+  if (finite_product &&
+      (!to_int8 || kMostProduct * static_cast<double>(rows.k) * rows.largest_scale * w_scale <= kMostSum))
+    return;
+  throw std::invalid_argument("expected scales of x and w with a finite product" +
+                              std::string(to_int8 ? ", times the longest sum where y is int8" : "") + ", got " +
+                              number_text(rows.largest_scale) + " and " + number_text(w_scale));
 }
-
-struct Product {
-  std::int64_t m, n, k;
-  const std::int8_t *a, *b;
-
-  std::int64_t columns() const { return (n + kTile - 1) / kTile; }
-  std::int64_t tiles() const { return (m + kTile - 1) / kTile * columns(); }
-  int threads() const { return threads_for(std::min(tiles(), m * n * k / kProductsPerThread)); }
-
-  struct Tile {
-    std::int64_t row, column, m, n;
-  };
-  Tile tile(std::int64_t index) const {
-    const std::int64_t row = index / columns() * kTile, column = index % columns() * kTile;
-    return {row, column, std::min(kTile, m - row), std::min(kTile, n - column)};
-  }
-  kernels::MatmulArgs args(const Tile& t, std::int32_t* sums, std::int64_t stride) const {
-    return {a + t.row * k, b + t.column * k, sums, t.m, t.n, k, k, k, stride};
-  }
-};
 
 }  // namespace
 
-Tensor matmul_int(const ConstTensorView& a, const ConstTensorView& b) {
-  require_dtype(a, DType::i8, "a");
-  require_dtype(b, DType::i8, "b");
-  require_matrix(a, "a");
-  require_matrix(b, "b");
-  const std::int64_t m = a.shape[0], n = b.shape[0], k = a.shape[1];
-  require(b, DType::i8, {n, k}, "b");
-  require_depth(k);
-  Tensor result(DType::i32, {m, n});
-  const Product product{m, n, k, a.as<std::int8_t>(), b.as<std::int8_t>()};
-  const auto& kernels = *active_kernels().quant;
-  auto* sums = result.as<std::int32_t>();
-  parallel(product.threads(), [&](const Team& team) {
-    const ChunkRange mine = team.share(product.tiles());
-    for (std::int64_t i = mine.begin; i < mine.end; ++i) {
-      const Product::Tile tile = product.tile(i);
-      kernels.matmul(product.args(tile, sums + tile.row * n + tile.column, n));
+void QuantLinear::require_input(const std::optional<QuantParams>& input) const {
+  if (!input || input->zero_point == 0) return;
+  if (packed_->in_groups()) {
+    throw std::invalid_argument("x: expected a zero point of 0 with weights in " + spec_text(weight_->spec) + ", got " +
+                                std::to_string(input->zero_point));
+  }
+  const std::int64_t most = max_depth(true, !weight_->zero_point.empty());
+  if (in_features() > most) {
+    throw std::invalid_argument("x: expected sums of at most " + std::to_string(most) +
+                                " products, which int32 holds exactly with these zero points, got " +
+                                std::to_string(in_features()));
+  }
+}
+
+Tensor QuantLinear::product(const QuantRows& rows) const {
+  require_finite_scales(rows, packed_->largest_scale(), false);
+  const std::int64_t n = out_features();
+  Tensor result = Tensor::uninitialized(DType::f32, {rows.m, n});
+  packed_->multiply(rows, [&](const Block<float>& block) {
+    for (std::int64_t i = 0; i < block.rows; ++i) {
+      std::copy_n(block.sums + i * block.stride, block.columns,
+                  result.as<float>() + (block.row + i) * n + block.column);
     }
   });
   return result;
 }
 
-void linear(const ConstTensorView& x, const QuantTensor& w, const ConstTensorView& bias, const TensorView& y) {
-  w.validate();
-  if (w.shape().size() != 2 || w.axis != 0) {
-    throw std::invalid_argument("w: expected two dimensions quantized along axis 0, got shape " +
-                                shape_text(w.shape()) + " and axis " + std::to_string(w.axis));
+void QuantLinear::finish(const QuantRows& rows, const TensorView& y, const LinearOptions& options, bool one_row) const {
+  const std::int64_t n = out_features();
+  const Epilogue epilogue(y, one_row ? Shape{n} : Shape{rows.m, n}, options);
+  require_finite_scales(rows, packed_->largest_scale(), options.output.has_value());
+  std::optional<Addend> residual;
+  if (options.residual_a != nullptr || options.residual_b != nullptr) {
+    if (options.residual_a == nullptr || options.residual_b == nullptr)
+      throw std::invalid_argument("residual: expected both matrices or none");
+    const QuantLinear &a = *options.residual_a, &b = *options.residual_b;
+    require_pair(a, b, n, in_features());
+    b.require_input(options.input);
+    const Tensor inner = b.product(rows);
+    QuantRows inner_rows = quantize_rows(inner.view(), inner.shape()[1], {}, "residual");
+    require_finite_scales(inner_rows, a.packed_->largest_scale(), options.output.has_value());
+    residual.emplace(*a.packed_, std::move(inner_rows));
   }
-  const std::int64_t n = w.shape()[0], k = w.shape()[1];
-  const bool one_row = x.shape.size() == 1;
-  require_dtype(x, DType::f32, "x");
-  if (!one_row) require_matrix(x, "x");
-  const std::int64_t m = one_row ? 1 : x.shape[0];
-  require(x, DType::f32, one_row ? Shape{k} : Shape{m, k}, "x");
-  require(y, DType::f32, one_row ? Shape{n} : Shape{m, n}, "y");
-  require_depth(k);
-  if (bias.data != nullptr) {
-    require(bias, DType::f32, {n}, "bias");
-    require_finite(bias, "bias");
-  }
-  const auto* w_scale = w.scale.as<float>();
-  const auto* biases = bias.as<float>();
-  const float largest_scale = *std::max_element(w_scale, w_scale + n);
-
-  Tensor rows(DType::i8, {m, k}), row_scale(DType::f32, {m});
-  auto* scales = row_scale.as<float>();
-  const Product product{m, n, k, rows.as<std::int8_t>(), w.values.as<std::int8_t>()};
-  const auto& kernels = *active_kernels().quant;
-  std::atomic<bool> usable{true};
-  parallel(product.threads(), [&](const Team& team) {
-    const ChunkRange my_rows = team.share(m);
-    for (std::int64_t i = my_rows.begin; i < my_rows.end; ++i) {
-      const float* row = x.as<float>() + i * k;
-      const float most = kernels.max_abs_run(row, k);
-      scales[i] = scale_for(most);
-      if (!std::isfinite(most) || !std::isfinite(scales[i] * largest_scale)) {
-        usable = false;
-        break;
-      }
-      kernels.quantize_run(row, scales[i], rows.as<std::int8_t>() + i * k, k);
-    }
-    team.barrier();
-    if (!usable) return;
-    const ChunkRange my_tiles = team.share(product.tiles());
-    std::int32_t sums[kTile * kTile];
-    for (std::int64_t t = my_tiles.begin; t < my_tiles.end; ++t) {
-      const Product::Tile tile = product.tile(t);
-      kernels.matmul(product.args(tile, sums, kTile));
-      for (std::int64_t i = 0; i < tile.m; ++i) {
-        float* out = y.as<float>() + (tile.row + i) * n + tile.column;
-        kernels.rescale({sums + i * kTile, w_scale + tile.column, biases ? biases + tile.column : nullptr, out, tile.n,
-                         scales[tile.row + i]});
-      }
-    }
+  packed_->multiply(rows, [&](const Block<float>& block) {
+    if (residual) residual->add_to(block);
+    epilogue.finish(block);
   });
-  if (usable) return;
-  require_finite(x, "x");
-  float largest = 0;
-  for (std::int64_t i = 0; i < m; ++i)
-    largest = std::max(largest, scale_for(kernels.max_abs_run(x.as<float>() + i * k, k)));
-  throw std::invalid_argument("expected scales of x and w with a finite product, got " + number_text(largest) +
-                              " and " + number_text(largest_scale));
+}
+
+void QuantLinear::forward(const ConstTensorView& x, const TensorView& y, const LinearOptions& options) const {
+  require_input(options.input);
+  finish(quantize_rows(x, in_features(), options.input, "x"), y, options, x.shape.size() == 1);
+}
+
+void low_rank(const ConstTensorView& x, const QuantLinear& a, const QuantLinear& b, const TensorView& y,
+              const LinearOptions& options) {
+  require_pair(a, b, a.out_features(), b.in_features());
+  if (options.residual_a != nullptr || options.residual_b != nullptr)
+    throw std::invalid_argument("residual: expected none beside a low-rank pair");
+  b.require_input(options.input);
+  const QuantRows rows = quantize_rows(x, b.in_features(), options.input, "x");
+  const bool one_row = x.shape.size() == 1;
+  // Before the first product: what is wrong with y is said at once.
+  const Epilogue checked(y, one_row ? Shape{a.out_features()} : Shape{rows.m, a.out_features()}, options);
+  const Tensor inner = b.product(rows);
+  a.finish(quantize_rows(inner.view(), a.in_features(), {}, "b(x)"), y, options, one_row);
 }
 
 }  // namespace petrain

@@ -45,18 +45,18 @@ void DenseWeight::collect(const std::string& name, std::vector<NamedTensor>& ten
   tensors.push_back({name, &values_, &gradient_});
 }
 
-Int8Weight::Int8Weight(QuantTensor values) : quantized_(std::move(values)) {
-  require_matrix(quantized_.values, DType::i8, "weight");
-  if (quantized_.axis != 0) {
-    throw std::invalid_argument("weight: expected a scale for each output (axis 0), got axis " +
-                                std::to_string(quantized_.axis));
+Int8Weight::Int8Weight(QuantTensor values)
+    : quantized_(std::make_shared<QuantTensor>(std::move(values))), layer_(quantized_) {
+  if (quantized_->spec != QuantSpec{}) {
+    throw std::invalid_argument("weight: expected a scale for each output (" + spec_text({}) + "), got " +
+                                spec_text(quantized_->spec));
   }
 }
 
 void Int8Weight::forward(const Tensor& x, const float* bias, Tensor& y, Tape*) const {
-  ConstTensorView bias_view{bias, DType::f32, {}};
-  if (bias != nullptr) bias_view.shape = {out_features()};
-  linear(x.view(), quantized_, bias_view, y.view());
+  LinearOptions options;
+  if (bias != nullptr) options.bias = {bias, DType::f32, {out_features()}};
+  layer_.forward(x.view(), y.view(), options);
 }
 
 void Int8Weight::backward(const Tensor&, const Tensor& dy, Tensor* dx, Tape&) {
@@ -66,8 +66,8 @@ void Int8Weight::backward(const Tensor&, const Tensor& dy, Tensor* dx, Tape&) {
 }
 
 void Int8Weight::collect(const std::string& name, std::vector<NamedTensor>& tensors) {
-  tensors.push_back({name + ".values", &quantized_.values, nullptr});
-  tensors.push_back({name + ".scale", &quantized_.scale, nullptr});
+  tensors.push_back({name + ".values", &quantized_->values, nullptr});
+  tensors.push_back({name + ".scale", &quantized_->scale, nullptr});
 }
 
 LowRankWeight::LowRankWeight(std::shared_ptr<Weight> a, std::shared_ptr<Weight> b)

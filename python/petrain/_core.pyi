@@ -18,6 +18,7 @@ __all__: list[str] = [
     "Linear",
     "LowRankWeight",
     "Optimizer",
+    "QuantLinear",
     "QuantTensor",
     "ReLU",
     "Sequential",
@@ -34,8 +35,9 @@ __all__: list[str] = [
     "init_normal",
     "init_uniform",
     "init_weight",
-    "linear_int8",
     "load_model",
+    "load_quant",
+    "low_rank_int8",
     "low_rank_product",
     "manual_seed",
     "matmul_int",
@@ -44,6 +46,7 @@ __all__: list[str] = [
     "read_safetensors",
     "rules",
     "save_model",
+    "save_quant",
     "set_num_threads",
     "svd",
     "write_safetensors",
@@ -166,24 +169,69 @@ class TensorSteps:
     ) -> typing.Any: ...
 
 class QuantTensor:
-    def __init__(
-        self,
+    @staticmethod
+    def from_integers(
         values: typing.Any,
         scale: typing.Any,
-        axis: typing.SupportsInt | typing.SupportsIndex,
         zero_point: typing.Any,
-    ) -> None: ...
-    def dequantize(self) -> numpy.ndarray: ...
+        bits: typing.SupportsInt | typing.SupportsIndex,
+        scheme: str,
+        granularity: str,
+        axis: typing.SupportsInt | typing.SupportsIndex,
+        group_size: typing.SupportsInt | typing.SupportsIndex | None,
+    ) -> QuantTensor: ...
+    @staticmethod
+    def from_packed(
+        packed: typing.Any,
+        scale: typing.Any,
+        zero_point: typing.Any,
+        shape: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex],
+        bits: typing.SupportsInt | typing.SupportsIndex,
+        scheme: str,
+        granularity: str,
+        axis: typing.SupportsInt | typing.SupportsIndex,
+        group_size: typing.SupportsInt | typing.SupportsIndex | None,
+    ) -> QuantTensor: ...
+    def clone(self) -> QuantTensor: ...
+    def dequantize(self, dtype: str) -> numpy.ndarray: ...
     @property
     def axis(self) -> int: ...
     @property
+    def bits(self) -> int: ...
+    @property
+    def granularity(self) -> str: ...
+    @property
+    def group_size(self) -> int | None: ...
+    @property
     def nbytes(self) -> int: ...
+    @property
+    def packed(self) -> numpy.ndarray: ...
     @property
     def scale(self) -> numpy.ndarray: ...
     @property
+    def scheme(self) -> str: ...
+    @property
+    def shape(self) -> tuple: ...
+    @property
     def values(self) -> numpy.ndarray: ...
     @property
-    def zero_point(self) -> numpy.ndarray: ...
+    def zero_point(self) -> typing.Any: ...
+
+class QuantLinear:
+    def __init__(self, weight: QuantTensor) -> None: ...
+    def forward(
+        self,
+        x: typing.Any,
+        bias: typing.Any,
+        activation: str | None,
+        clip: tuple[typing.SupportsFloat | typing.SupportsIndex, typing.SupportsFloat | typing.SupportsIndex] | None,
+        x_params: tuple[typing.SupportsFloat | typing.SupportsIndex, typing.SupportsInt | typing.SupportsIndex] | None,
+        y_params: tuple[typing.SupportsFloat | typing.SupportsIndex, typing.SupportsInt | typing.SupportsIndex] | None,
+        residual_a: typing.Any,
+        residual_b: typing.Any,
+    ) -> numpy.ndarray: ...
+    @property
+    def packed_nbytes(self) -> int: ...
 
 class Weight:
     """
@@ -393,8 +441,18 @@ def init_uniform(
     seed: typing.SupportsInt | typing.SupportsIndex,
 ) -> None: ...
 def init_weight(array: typing.Any, init: str, seed: typing.SupportsInt | typing.SupportsIndex) -> None: ...
-def linear_int8(x: typing.Any, w: QuantTensor, bias: typing.Any) -> numpy.ndarray: ...
 def load_model(path: os.PathLike | str | bytes) -> Sequential: ...
+def load_quant(path: typing.Any) -> dict: ...
+def low_rank_int8(
+    x: typing.Any,
+    a: QuantLinear,
+    b: QuantLinear,
+    bias: typing.Any,
+    activation: str | None,
+    clip: tuple[typing.SupportsFloat | typing.SupportsIndex, typing.SupportsFloat | typing.SupportsIndex] | None,
+    x_params: tuple[typing.SupportsFloat | typing.SupportsIndex, typing.SupportsInt | typing.SupportsIndex] | None,
+    y_params: tuple[typing.SupportsFloat | typing.SupportsIndex, typing.SupportsInt | typing.SupportsIndex] | None,
+) -> numpy.ndarray: ...
 def low_rank_product(a: typing.Any, b: typing.Any) -> numpy.ndarray: ...
 def manual_seed(seed: typing.SupportsInt | typing.SupportsIndex) -> None:
     """
@@ -402,7 +460,14 @@ def manual_seed(seed: typing.SupportsInt | typing.SupportsIndex) -> None:
     """
 
 def matmul_int(a: typing.Any, b: typing.Any) -> numpy.ndarray: ...
-def quantize(w: typing.Any, axis: typing.SupportsInt | typing.SupportsIndex) -> QuantTensor: ...
+def quantize(
+    w: typing.Any,
+    bits: typing.SupportsInt | typing.SupportsIndex,
+    scheme: str,
+    granularity: str,
+    axis: typing.SupportsInt | typing.SupportsIndex,
+    group_size: typing.SupportsInt | typing.SupportsIndex | None,
+) -> QuantTensor: ...
 def range_params(
     low: typing.SupportsFloat | typing.SupportsIndex,
     high: typing.SupportsFloat | typing.SupportsIndex,
@@ -420,6 +485,7 @@ def rules() -> dict:
     """
 
 def save_model(model: Sequential, path: os.PathLike | str | bytes) -> None: ...
+def save_quant(path: typing.Any, arrays: collections.abc.Mapping[str, QuantTensor]) -> None: ...
 def set_num_threads(count: typing.SupportsInt | typing.SupportsIndex) -> None:
     """
     Set the most threads that one call may use. Raises ValueError where count < 1.

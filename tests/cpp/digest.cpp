@@ -21,7 +21,7 @@
 #include "petrain/cpu.hpp"
 #include "petrain/nn.hpp"
 #include "petrain/optim.hpp"
-#include "petrain/quant.hpp"
+#include "petrain/quant_linear.hpp"
 
 using namespace petrain;
 
@@ -243,7 +243,8 @@ void quantization(const Emit& emit) {
        {std::array{1, 1, 1}, {3, 5, 17}, {8, 70, 64}, {65, 33, 300}, {2, 9, 5000}}) {
     std::vector<float> w = random.floats(static_cast<std::size_t>(outputs) * depth, 2);
     std::vector<float> x = random.floats(static_cast<std::size_t>(rows) * depth, 3), bias = random.floats(outputs, 1);
-    const QuantTensor q = quantize({w.data(), DType::f32, {outputs, depth}});
+    const QuantLinear linear(quantize({w.data(), DType::f32, {outputs, depth}}));
+    const QuantTensor& q = linear.weight();
     values.add(q.values.view());
     values.add(q.scale.view());
     const QuantTensor activations = quantize({x.data(), DType::f32, {rows, depth}});
@@ -251,12 +252,42 @@ void quantization(const Emit& emit) {
     const Tensor sums = matmul_int(std::as_const(activations).values.view(), q.values.view());
     products.add(sums.view());
     Tensor y(DType::f32, {rows, outputs});
-    linear({x.data(), DType::f32, {rows, depth}}, q, {bias.data(), DType::f32, {outputs}}, y.view());
+    linear.forward({x.data(), DType::f32, {rows, depth}}, y.view(), {.bias = {bias.data(), DType::f32, {outputs}}});
     layer.add(std::as_const(y).view());
   }
   emit("quant/values", values);
   emit("quant/products", products);
   emit("quant/linear", layer);
+}
+
+// Every format, from every type.
+void quantized_formats(const Emit& emit) {
+  constexpr std::pair<Scheme, const char*> kSchemes[] = {{Scheme::symmetric, "symmetric"},
+                                                         {Scheme::asymmetric, "asymmetric"}};
+  constexpr std::pair<Granularity, const char*> kGranularities[] = {
+      {Granularity::tensor, "tensor"}, {Granularity::channel, "channel"}, {Granularity::group, "group"}};
+  const Shape shape = {64, 9, 128};
+  for (const int bits : {8, 4}) {
+    for (const auto& [scheme, scheme_name] : kSchemes) {
+      for (const auto& [granularity, granularity_name] : kGranularities) {
+        Digest digest;
+        for (const DType dtype : {DType::f32, DType::f16, DType::bf16}) {
+          Random random(8);
+          const auto w = numbers(random, dtype, static_cast<std::size_t>(element_count(shape)));
+          for (const int axis : {0, 1, 2}) {
+            const std::int64_t group_size = granularity == Granularity::group ? 32 : 0;
+            const QuantTensor q = quantize({w.data(), dtype, shape}, {bits, scheme, granularity, axis, group_size});
+            digest.add(q.values.view());
+            digest.add(q.scale.view());
+            if (!q.zero_point.empty()) digest.add(q.zero_point.view());
+            const Tensor back = dequantize(q, dtype);
+            digest.add(back.view());
+          }
+        }
+        emit("quant/int" + std::to_string(bits) + " " + scheme_name + " " + granularity_name, digest);
+      }
+    }
+  }
 }
 
 // What a layer does beside products.
@@ -326,8 +357,8 @@ void calibration(const Emit& emit) {
 }
 
 using Operator = void (*)(const Emit& emit);
-constexpr Operator kOperators[] = {update_rules, adafactor, storage,        accumulation,
-                                   quantization, layers,    initial_values, calibration};
+constexpr Operator kOperators[] = {update_rules, adafactor,      storage,           accumulation, quantization,
+                                   layers,       initial_values, quantized_formats, calibration};
 
 std::vector<std::string> all_lines() {
   std::vector<std::string> lines;

@@ -1,4 +1,4 @@
-"""int8 quantization as its definition reads: float32 operations one after another, integer sums in int64."""
+"""Quantization as its definition reads: float32 operations one after another, integer sums in int64."""
 
 import numpy as np
 
@@ -51,3 +51,95 @@ def range_params(low, high, bits, scheme):
     largest = np.nextafter(F32.max / np.float32(steps), np.float32(0))
     scale = float(np.float32(np.clip(extent / steps, F32.tiny, largest)))
     return scale, 0 if scheme == "symmetric" else int(np.clip(np.rint(least - low / scale), least, most))
+
+
+def limits(bits, scheme):
+    most = 2 ** (bits - 1) - 1
+    return (-most if scheme == "symmetric" else -most - 1), most
+
+
+def split(w, granularity, axis, group_size):
+    """As (channels, groups, elements that share a scale)."""
+    if granularity == "tensor":
+        return w.reshape(1, 1, -1)
+    channels = np.moveaxis(w, axis, 0).reshape(w.shape[axis], -1)
+    return channels.reshape(len(channels), -1, group_size if granularity == "group" else channels.shape[1])
+
+
+def join(parts, shape, granularity, axis):
+    if granularity == "tensor":
+        return parts.reshape(shape)
+    moved = [shape[axis]] + [n for d, n in enumerate(shape) if d != axis % len(shape)]
+    return np.ascontiguousarray(np.moveaxis(parts.reshape(moved), 0, axis))
+
+
+def params_shape(parts, granularity):
+    return {"tensor": (), "channel": parts.shape[:1], "group": parts.shape[:2]}[granularity]
+
+
+def encode(w, bits=8, scheme="symmetric", granularity="channel", axis=0, group_size=None):
+    """The integers, scales and zero points; the last are zeros where the scheme is symmetric."""
+    parts = split(w.astype(np.float32), granularity, axis, group_size)
+    params = [[range_params(float(part.min()), float(part.max()), bits, scheme) for part in row] for row in parts]
+    scale = np.array([[s for s, _ in row] for row in params], np.float32)
+    zero_point = np.array([[z for _, z in row] for row in params], np.int8)
+    with np.errstate(over="ignore"):  # a quotient that is infinite is clamped
+        quotient = parts / scale[..., None]
+    assert quotient.dtype == np.float32
+    integers = np.clip(np.rint(quotient) + zero_point[..., None], *limits(bits, scheme)).astype(np.int8)
+    shape = params_shape(parts, granularity)
+    return join(integers, w.shape, granularity, axis), scale.reshape(shape), zero_point.reshape(shape)
+
+
+def decode(values, scale, zero_point, granularity="channel", axis=0, group_size=None):
+    parts = split(values.astype(np.int32), granularity, axis, group_size)
+    wide = (*parts.shape[:2], 1)
+    numbers = (parts - zero_point.astype(np.int32).reshape(wide)).astype(np.float32) * scale.reshape(wide)
+    return join(numbers, values.shape, granularity, axis)
+
+
+def pack4(values):
+    """Two integers to a byte, the first in the lower bits."""
+    flat = np.append(values.ravel(), np.zeros(values.size % 2, np.int8)) & 15
+    return (flat[0::2] | flat[1::2] << 4).astype(np.uint8)
+
+
+def round_to(x, scale, zero_point, bits=8, scheme="asymmetric"):
+    """The integers of float32 x, for one scale and zero point."""
+    least, most = limits(bits, scheme)
+    return np.clip(np.rint(x / np.float32(scale)) + zero_point, least, most).astype(np.int8)
+
+
+def product(rows, row_scale, row_zero, q):
+    """Float32 sums of integer rows with a quantized weight (N, K), before the bias."""
+    n, k = q.shape
+    weight = q.values.astype(np.int64)
+    groups = q.scale.shape[1] if q.granularity == "group" else 1
+    scale = np.broadcast_to(q.scale.reshape(-1, groups), (n, groups))
+    zero = np.zeros((n, groups), np.int64) if q.zero_point is None else q.zero_point.astype(np.int64)
+    zero = np.broadcast_to(zero.reshape(-1, groups), (n, groups))
+    row_scale = np.broadcast_to(np.asarray(row_scale, np.float32), len(rows))[:, None]
+    y = np.zeros((len(rows), n), np.float32)
+    for g, part in enumerate(np.split(np.arange(k), groups)):
+        sums = (rows[:, part].astype(np.int64) - row_zero) @ (weight[:, part] - zero[:, g, None]).T
+        assert np.abs(sums).max(initial=0) < 2**31
+        if q.granularity != "group" and q.bits == 8:
+            return sums.astype(np.float32) * (row_scale * scale[:, 0])
+        y = y + sums.astype(np.float32) * scale[:, g]
+    return y * row_scale
+
+
+def linear_of(x, q, bias=None, x_params=None, residual=None):
+    """A linear layer on any format; x float32, or int8 with x_params."""
+    if x_params is None:
+        rows, scale = quantize(x)
+        zero = 0
+    else:
+        scale, zero = x_params.scale, x_params.zero_point
+        rows = x if x.dtype == np.int8 else round_to(x, scale, zero)
+    y = product(rows, scale, zero, q)
+    if residual is not None:
+        a, b = residual
+        inner, inner_scale = quantize(product(rows, scale, zero, b))
+        y = y + product(inner, inner_scale, 0, a)
+    return y if bias is None else y + bias

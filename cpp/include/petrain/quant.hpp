@@ -1,14 +1,15 @@
-// Symmetric int8 quantization per channel, and a linear layer on it whose integer sums are exact.
+// Arrays in integers of 8 or 4 bits.
 //
-//   petrain::QuantTensor weights = petrain::quantize(w);        // (N, K), one scale for each of the N outputs
-//   petrain::linear(x, weights, bias, y);                       // (M, K) -> (M, N)
+//   petrain::QuantTensor weights = petrain::quantize(w);        // int8 (N, K), one scale for each of the N outputs
+//   petrain::QuantTensor small = petrain::quantize(
+//       w, {.bits = 4, .granularity = petrain::Granularity::group, .group_size = 32});
 //
-// A channel's scale is max|w| / 127, so that values stay in [-127, 127] as the LiteRT specification asks of weights,
-// with q = round(w / scale), half to even. All zero: scale 1. The scale is kept at 2⁻¹²⁶ or more, so that weights too
-// small for a normal number become zero, and where 127 * scale is finite. Zero is always exactly zero.
+// x ≈ float(q - zero_point) * scale with q = clamp(round(x / scale) + zero_point), half to even: ONNX's QuantizeLinear
+// and DequantizeLinear. range_params says what scale and zero_point are. Zero is always exactly zero.
 #pragma once
 
 #include <cstdint>
+#include <string>
 
 #include "petrain/tensor.hpp"
 
@@ -30,43 +31,58 @@ struct QuantParams {
 // are neither 8 nor 4.
 QuantParams range_params(double low, double high, int bits, Scheme scheme);
 
-// value[i] = float(values[i]) * scale[c] with c the index of the element along `axis`.
+// Which elements share a scale and a zero point. tensor: all. channel: those of one index along an axis. group: of
+// these, in row-major order, each run of group_size; for a matrix (N, K) and axis 0, group_size neighbours of a row.
+enum class Granularity : std::uint8_t { tensor, channel, group };
+
+// A format.
+struct QuantSpec {
+  int bits = 8;  // or 4
+  Scheme scheme = Scheme::symmetric;
+  Granularity granularity = Granularity::channel;
+  int axis = 0;                 // of the channels; may be negative; of no meaning per tensor
+  std::int64_t group_size = 0;  // per group: 32, 64 or 128, which divides the elements of a channel; else 0
+
+  bool operator==(const QuantSpec&) const = default;
+};
+
+std::string spec_text(const QuantSpec& spec);  // "int4, asymmetric, per group of 32 along axis 0"
+
+// An array as it is stored. The members may be read; what changes them sees to it that validate() still passes.
 struct QuantTensor {
-  Tensor values;      // int8, any shape of at least one dimension
-  Tensor scale;       // float32, (channels,), positive and finite
-  Tensor zero_point;  // int8, (channels,), all zero: the format is symmetric
-  int axis = 0;       // 0 … dimensions - 1
+  // 8 bits: int8, in the shape of the array. 4 bits: uint8 (⌈size / 2⌉,), two integers to a byte in row-major order
+  // over the whole array, the first in the lower bits, as ONNX's INT4; after an odd number the last 4 bits are 0.
+  Tensor values;
+  Tensor scale;       // float32, positive and finite: () per tensor, (channels,), or (channels, groups)
+  Tensor zero_point;  // int8 in the shape of scale; empty: the scheme is symmetric
+  Shape shape;        // of the array
+  QuantSpec spec;     // axis: 0 … dimensions - 1, and 0 per tensor
 
   QuantTensor() = default;
-  // From its parts, as a file holds them. Throws std::invalid_argument where they disagree and std::out_of_range
-  // where the axis, which may be negative, does not exist. An empty zero_point stands for zeros.
-  QuantTensor(Tensor values, Tensor scale, int axis, Tensor zero_point = {});
+  // From its parts, as a file holds them; with 8 bits `shape` may be left out. Throws std::invalid_argument where the
+  // parts disagree or an integer is not of the scheme, std::out_of_range where there is no such axis.
+  QuantTensor(Tensor values, Tensor scale, Tensor zero_point = {}, const QuantSpec& spec = {}, Shape shape = {});
+  // The same with int8 integers in the shape of the array, whatever the bits.
+  static QuantTensor from_integers(const ConstTensorView& integers, Tensor scale, Tensor zero_point,
+                                   const QuantSpec& spec);
 
-  const Shape& shape() const { return values.shape(); }
   std::size_t nbytes() const { return values.nbytes() + scale.nbytes() + zero_point.nbytes(); }
-  QuantTensor clone() const { return {values.clone(), scale.clone(), axis, zero_point.clone()}; }
-  // Throws as the constructor does, after its members were changed from outside.
+  QuantTensor clone() const;
+  // Throws as the constructor does, but for the range of the integers: it does not read `values`.
   void validate() const;
 };
 
-// Quantizes float32 along an axis, which may be negative. Throws std::invalid_argument where w is of another type,
-// has no dimension or no element, or holds NaN or infinity, std::out_of_range where it has no such axis.
-QuantTensor quantize(const ConstTensorView& w, int axis = 0);
+// Quantizes float32, float16 or bfloat16; the last two are converted to float32 as they are read. The scale and the
+// zero point of elements that range from low to high are range_params(low, high). Throws std::invalid_argument where w
+// is of another type, has no element, holds NaN or infinity, or the format does not fit its shape; std::out_of_range
+// where it has no such axis.
+QuantTensor quantize(const ConstTensorView& w, const QuantSpec& spec = {});
 
-Tensor dequantize(const QuantTensor& q);
+// The array in float32 or, rounded from that to the nearest, half to even, in float16 or bfloat16.
+Tensor dequantize(const QuantTensor& q, DType dtype = DType::f32);
 
-// Longest sum of int8 products that int32 always holds: k * 128² < 2³¹.
-constexpr std::int64_t kMaxDepth = 131071;
-
-// a (M, K) and b (N, K), both int8 and row-major -> a bᵀ (M, N), int32, exact for all values including -128.
-Tensor matmul_int(const ConstTensorView& a, const ConstTensorView& b);
-
-// y = x wᵀ + bias: x float32 (M, K) or (K,), w (N, K) along axis 0, bias float32 (N,) or empty (data == nullptr),
-// y float32 (M, N) or (N,). Each row of x is quantized as quantize does with a scale s of its own, sums are int32, and
-//   y[m][n] = float(sum) * (s[m] * w.scale[n]) + bias[n]
-// in this order in float32. The same bits on every instruction set and for any number of threads. Throws
-// std::invalid_argument, before y is written, for what does not fit, NaN or infinity, or scales so large that
-// s[m] * w.scale[n] is not finite.
-void linear(const ConstTensorView& x, const QuantTensor& w, const ConstTensorView& bias, const TensorView& y);
+// The integers of elements first … first + count - 1 in row-major order, one to a byte. Throws std::out_of_range where
+// there are no such elements; checks nothing else.
+void unpack(const QuantTensor& q, std::int64_t first, std::int64_t count, std::int8_t* to);
 
 }  // namespace petrain

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "petrain/quant.hpp"
+#include "petrain/quant_linear.hpp"
 #include "petrain/tensor.hpp"
 
 namespace petrain {
@@ -16,7 +16,7 @@ namespace petrain {
 struct NamedTensor {
   std::string name;
   Tensor* value;
-  Tensor* gradient;  // null: not trained
+  Tensor* gradient;  // null: not trained, and not to be changed
 };
 
 // What forward passes keep for the backward pass: a stack, filled forwards and emptied backwards.
@@ -62,18 +62,19 @@ class DenseWeight final : public Weight {
 // gradients pass through it.
 class Int8Weight final : public Weight {
  public:
-  explicit Int8Weight(QuantTensor values);  // (out, in), along axis 0
+  explicit Int8Weight(QuantTensor values);  // (out, in), in the default format
 
   const char* format() const override { return "int8"; }
-  std::int64_t out_features() const override { return quantized_.shape()[0]; }
-  std::int64_t in_features() const override { return quantized_.shape()[1]; }
+  std::int64_t out_features() const override { return quantized_->shape[0]; }
+  std::int64_t in_features() const override { return quantized_->shape[1]; }
   void forward(const Tensor& x, const float* bias, Tensor& y, Tape* tape) const override;
   void backward(const Tensor& x, const Tensor& dy, Tensor* dx, Tape& tape) override;
   void collect(const std::string& name, std::vector<NamedTensor>& tensors) override;
-  Tensor dense() const override { return dequantize(quantized_); }
+  Tensor dense() const override { return dequantize(*quantized_); }
 
  private:
-  QuantTensor quantized_;
+  std::shared_ptr<QuantTensor> quantized_;  // which must not change: the layer keeps a packed copy
+  QuantLinear layer_;
 };
 
 // W = A B with A (out, rank) and B (rank, in), each in a form of its own.

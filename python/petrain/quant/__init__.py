@@ -1,9 +1,9 @@
-"""Symmetric int8 quantization per channel, and a linear layer on it whose integer sums are exact.
+"""Arrays in int8 and int4, and a linear layer on int8 whose integer sums are exact.
 
-A channel's scale is max|w| / 127, so values stay in [-127, 127], as the LiteRT specification asks of weights, and
-``values = round(w / scale)``, half to even. Zero is always exactly zero; an all-zero channel has the scale 1. The
-scale is at least 2⁻¹²⁶, the smallest normal number: what is below half of that becomes zero. All results have the
-same bytes on every instruction set and for any number of threads.
+``w ≈ (values - zero_point) * scale`` with ``values = round(w / scale) + zero_point``, half to even, as ONNX's
+QuantizeLinear has it. Zero is always exactly zero, and where all is zero the scale is 1. The scale is at least 2⁻¹²⁶,
+the smallest normal number: what is below half of that becomes zero. All results have the same bytes on every
+instruction set and for any number of threads.
 """
 
 from petrain.quant.calibrate import (
@@ -13,7 +13,8 @@ from petrain.quant.calibrate import (
     MSEObserver,
     PercentileObserver,
 )
-from petrain.quant.linear import linear, matmul_int
+from petrain.quant.files import load, save
+from petrain.quant.linear import linear, low_rank, matmul_int
 from petrain.quant.params import ChannelParams, QuantParams, range_params
 from petrain.quant.tensor import QuantTensor, quantize
 
@@ -27,7 +28,10 @@ __all__ = [
     "QuantParams",
     "QuantTensor",
     "linear",
+    "load",
+    "low_rank",
     "matmul_int",
     "quantize",
     "range_params",
+    "save",
 ]

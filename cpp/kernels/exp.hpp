@@ -1,0 +1,34 @@
+// The exponential function with the same bits everywhere.
+#pragma once
+
+#include <cstdint>
+
+namespace petrain::kernels {
+namespace {
+
+// e^x for x ≤ 0 within 2 units in the last place, the same bits everywhere: x = n ln 2 + r with |r| ≤ ln 2 / 2, a
+// Taylor series of e^r whose rest is below 2^-27, and 2^n through the exponent bits. ln 2 is split in two parts
+// (Cody, Waite, 1980) so that n ln 2 is exact. Results below the normal range become 0.
+inline float exp_nonpositive(float x) {
+  constexpr float kMagic = 12582912.0f;  // 1.5 · 2^23: adding it rounds to the nearest integer, half to even
+  // NOLINTNEXTLINE(modernize-use-std-numbers): no inline functions of the library's in a kernel
+  constexpr float kLog2e = 1.44269504f, kLn2High = 0.693359375f, kLn2Low = -2.12194440e-4f;
+  const float bounded = x < -87.0f ? -87.0f : x;
+  const float n = (bounded * kLog2e + kMagic) - kMagic;
+  const float r = (bounded - n * kLn2High) - n * kLn2Low;
+  float sum = 1.0f / 5040;
+  sum = sum * r + 1.0f / 720;
+  sum = sum * r + 1.0f / 120;
+  sum = sum * r + 1.0f / 24;
+  sum = sum * r + 1.0f / 6;
+  sum = sum * r + 0.5f;
+  sum = sum * r + 1.0f;
+  sum = sum * r + 1.0f;
+  const std::uint32_t bits = static_cast<std::uint32_t>(static_cast<std::int32_t>(n) + 127) << 23;
+  float power;
+  __builtin_memcpy(&power, &bits, sizeof power);
+  return x < -87.0f ? 0.0f : sum * power;
+}
+
+}  // namespace
+}  // namespace petrain::kernels

@@ -1,0 +1,70 @@
+// Exact integer products over all threads. What comes out is given as a function, so that sums become results while
+// they are in the cache.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <vector>
+
+#include "int_pack.hpp"
+
+namespace petrain {
+
+// Rows [row, row + rows) and columns [column, column + columns) of a product, in scratch that its receiver may change.
+// T: int32, or float for weights in groups.
+template <class T>
+struct Block {
+  T* sums;
+  std::int64_t stride;
+  std::int64_t row, rows, column, columns;
+};
+
+// Row i of A, k numbers, either where it lies or written to `scratch`. Called from several threads, and more than once
+// for a row.
+using RowOf = std::function<const std::int8_t*(std::int64_t i, std::int8_t* scratch)>;
+
+// A (m, k) times Bᵀ. `done` is called once for every block, from several threads.
+void int_product(std::int64_t m, const RowOf& row, const IntMatrix& b,
+                 const std::function<void(const Block<std::int32_t>&)>& done);
+
+// One row, prepared: what costs time with one row is reading B.
+class SingleRow {
+ public:
+  SingleRow(const std::int8_t* row, std::int64_t k);
+  // Whether this instruction set has a way of its own for one row; else int_product is as fast.
+  static bool has_own_way();
+  void product(const IntMatrix& b, const std::function<void(const Block<std::int32_t>&)>& done) const;
+
+ private:
+  std::int64_t k_;
+  std::vector<kernels::RowStep> steps_;
+  std::int32_t sum_;
+};
+
+// Up to kMostRows rows of A, prepared for products with B. For one thread.
+class IntRows {
+ public:
+  explicit IntRows(const IntMatrix& b);
+
+  void fill(const RowOf& row, std::int64_t first, std::int64_t count);
+  // The sums of all rows with one panel of B.
+  void multiply(std::int64_t panel, std::int32_t* sums, std::int64_t stride) const;
+
+ private:
+  const PackedInt8& packed_;
+  const std::int32_t* column_sums_;
+  const kernels::IntGemmTable& kernel_;
+  const kernels::IntRoute& route_;
+  std::int64_t k_, depth_, stride_;
+  Tensor scratch_, prepared_, transposed_;
+  int rows_ = 0;
+};
+
+constexpr std::int64_t kBlockColumns = 64;  // the most that a block has, in whole panels
+
+// The same for weights in groups: sums are Σ_g float(Σ_{p in g} a[p] (b[p] - zero_point[g])) scale[g], in the order of
+// the groups, each operation rounded to float32.
+void grouped_product(std::int64_t m, const RowOf& row, const GroupedMatrix& b,
+                     const std::function<void(const Block<float>&)>& done);
+
+}  // namespace petrain

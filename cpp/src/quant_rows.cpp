@@ -1,0 +1,78 @@
+#include "quant_rows.hpp"
+
+#include <algorithm>
+#include <atomic>
+#include <cmath>
+
+#include "checks.hpp"
+#include "isa.hpp"
+#include "quant_checks.hpp"
+#include "threads.hpp"
+
+namespace petrain {
+namespace {
+
+constexpr std::int64_t kElementsPerThread = 1 << 16;
+
+}  // namespace
+
+void require_params(const QuantParams& params, const std::string& what) {
+  if (!(params.scale > 0) || !std::isfinite(params.scale)) {
+    throw std::invalid_argument(what + ": expected a positive, finite scale, got " + number_text(params.scale));
+  }
+  if (params.zero_point < -128 || params.zero_point > 127) {
+    throw std::invalid_argument(what + ": expected a zero point from -128 to 127, got " +
+                                std::to_string(params.zero_point));
+  }
+}
+
+QuantRows quantize_rows(const ConstTensorView& x, std::int64_t k, const std::optional<QuantParams>& params,
+                        const std::string& what) {
+  if (params) require_params(*params, what);
+  if (!params || x.dtype != DType::i8) require_dtype(x, DType::f32, what);
+  const bool one_row = x.shape.size() == 1;
+  if (!one_row && x.shape.size() != 2) {
+    throw std::invalid_argument(what + ": expected two dimensions, got shape " + shape_text(x.shape));
+  }
+  QuantRows rows;
+  rows.m = one_row ? 1 : x.shape[0];
+  rows.k = k;
+  require(x, x.dtype, one_row ? Shape{k} : Shape{rows.m, k}, what);
+  require_elements(x, what);
+  rows.scales = Tensor(DType::f32, {params ? 1 : rows.m});
+  auto* scales = rows.scales.as<float>();
+  if (params) {
+    scales[0] = params->scale;
+    rows.zero_point = params->zero_point;
+  }
+  if (x.dtype == DType::i8) {
+    rows.values = x.as<std::int8_t>();
+    rows.largest_scale = params->scale;
+    return rows;
+  }
+  rows.storage = Tensor::uninitialized(DType::i8, {rows.m, k});
+  auto* values = rows.storage.as<std::int8_t>();
+  rows.values = values;
+  const kernels::QuantTable& range = *active_kernels().quant;
+  const kernels::QuantFormatTable& format = *active_kernels().quant_format;
+  const kernels::Limits limits = params ? kernels::Limits{-128, 127} : kernels::Limits{-127, 127};
+  std::atomic<bool> finite{true};
+  parallel(threads_for(std::min(rows.m, rows.m * k / kElementsPerThread)), [&](const Team& team) {
+    const ChunkRange mine = team.share(rows.m);
+    for (std::int64_t i = mine.begin; i < mine.end; ++i) {
+      const float* row = x.as<float>() + i * k;
+      const float most = range.max_abs_run(row, k);
+      if (!std::isfinite(most)) {
+        finite = false;
+        return;
+      }
+      if (!params) scales[i] = scale_for(most);
+      format.quantize_run(row, rows.scale(i), rows.zero_point, limits, values + i * k, k);
+    }
+  });
+  if (!finite) require_finite(x, what);
+  rows.largest_scale = *std::max_element(scales, scales + rows.scales.size());
+  return rows;
+}
+
+}  // namespace petrain
