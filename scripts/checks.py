@@ -126,7 +126,8 @@ def fuzz() -> str:
 
 
 def pytest(isa: str, threads: int, *options: str) -> str:
-    return run(sys.executable, "-m", "pytest", *options, PETRAIN_ISA=isa, OMP_NUM_THREADS=str(threads))
+    workers = ("-n", "2", "--dist", "loadfile")  # no test times, so that they may run side by side
+    return run(sys.executable, "-m", "pytest", *workers, *options, PETRAIN_ISA=isa, OMP_NUM_THREADS=str(threads))
 
 
 def doctest() -> str:

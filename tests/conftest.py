@@ -10,6 +10,17 @@ settings.register_profile("petrain", deadline=None, derandomize=True, max_exampl
 settings.load_profile("petrain")
 
 
+# Front ends whose arithmetic other files test: once in a run of all checks, not for every instruction set and count of
+# threads.
+FRONT_ENDS = ("test_torch", "test_schedules", "test_exchange", "test_quant_files", "test_readme", "test_qat_torch")
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if item.path.name.startswith(FRONT_ENDS):
+            item.add_marker(pytest.mark.once)
+
+
 def pytest_report_header():
     info = petrain.cpu_info()
     return f"petrain: {info['isa']} of {', '.join(info['available'])}; {info['threads']} threads"

@@ -6,9 +6,11 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
+GUIDES = [page for page in sorted(ROOT.glob("docs/*.md")) if "```python\n" in page.read_text()]
+PAGES = ["README.md", *(f"docs/{page.name}" for page in GUIDES)]
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/calibration.md", "docs/quant.md", "docs/torch.md"])
+@pytest.mark.parametrize("page", PAGES)
 def test_python_examples(page, tmp_path, monkeypatch):
     text = (ROOT / page).read_text()
     monkeypatch.chdir(tmp_path)

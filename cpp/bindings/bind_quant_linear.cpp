@@ -4,63 +4,17 @@
 #include <utility>
 
 #include "arrays.hpp"
-#include "petrain/quant_linear.hpp"
+#include "layer_options.hpp"
 
 namespace petrain::python {
 namespace {
-
-using Params = std::optional<std::pair<float, std::int32_t>>;  // scale, zero point
-
-std::optional<QuantParams> params_from(const Params& params) {
-  if (!params) return std::nullopt;
-  return QuantParams{params->first, params->second};
-}
-
-Activation activation_from(const std::optional<std::string>& name) {
-  constexpr std::pair<const char*, Activation> kNames[] = {{"relu", Activation::relu},
-                                                           {"gelu", Activation::gelu},
-                                                           {"silu", Activation::silu},
-                                                           {"tanh", Activation::tanh},
-                                                           {"sigmoid", Activation::sigmoid}};
-  if (!name) return Activation::none;
-  for (const auto& [known, activation] : kNames) {
-    if (*name == known) return activation;
-  }
-  throw std::invalid_argument(
-      "activation: expected \"relu\", \"gelu\", \"silu\", \"tanh\", \"sigmoid\" or None, got \"" + *name + "\"");
-}
-
-// Options that keep their arrays alive.
-struct Options {
-  LinearOptions values;
-  ArrayRef bias;
-
-  Options(const py::object& bias_array, const std::optional<std::string>& activation,
-          const std::optional<std::pair<float, float>>& clip, const Params& input, const Params& output) {
-    if (!bias_array.is_none()) {
-      bias = borrow(bias_array, "bias", Access::read);
-      values.bias = bias.view;
-    }
-    values.activation = activation_from(activation);
-    if (clip) values.clip = Clip{clip->first, clip->second};
-    values.input = params_from(input);
-    values.output = params_from(output);
-  }
-
-  Tensor result(const Shape& x, std::int64_t outputs) const {
-    Shape shape = x;
-    if (shape.empty()) shape.push_back(0);  // refused by the layer, which says what it expects
-    shape.back() = outputs;
-    return {values.output ? DType::i8 : DType::f32, shape};
-  }
-};
 
 py::array forward(const QuantLinear& self, py::handle x, const py::object& bias,
                   const std::optional<std::string>& activation, const std::optional<std::pair<float, float>>& clip,
                   const Params& input, const Params& output, const py::object& residual_a,
                   const py::object& residual_b) {
   const ArrayRef array = borrow(x, "x", Access::read);
-  Options options(bias, activation, clip, input, output);
+  LayerOptions options(bias, activation, clip, input, output);
   if (!residual_a.is_none()) options.values.residual_a = &residual_a.cast<const QuantLinear&>();
   if (!residual_b.is_none()) options.values.residual_b = &residual_b.cast<const QuantLinear&>();
   Tensor y = options.result(array.view.shape, self.out_features());
@@ -76,7 +30,7 @@ py::array low_rank_forward(py::handle x, const QuantLinear& a, const QuantLinear
                            const std::optional<std::pair<float, float>>& clip, const Params& input,
                            const Params& output) {
   const ArrayRef array = borrow(x, "x", Access::read);
-  const Options options(bias, activation, clip, input, output);
+  const LayerOptions options(bias, activation, clip, input, output);
   Tensor y = options.result(array.view.shape, a.out_features());
   {
     const py::gil_scoped_release release;

@@ -13,8 +13,11 @@ void register_nn(py::module_& module);
 void register_lowrank(py::module_& module);
 void register_optim(py::module_& module);
 void register_safetensors(py::module_& module);
+void register_qat(py::module_& module);
 void register_quant(py::module_& module);
+void register_quant_conv(py::module_& module);
 void register_quant_linear(py::module_& module);
+void register_rounding(py::module_& module);
 void register_tensor_steps(py::module_& module);
 
 }  // namespace petrain::python

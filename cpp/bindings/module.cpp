@@ -8,8 +8,11 @@ PYBIND11_MODULE(_core, module) {
   petrain::python::register_optim(module);
   petrain::python::register_tensor_steps(module);
   petrain::python::register_quant(module);
-  petrain::python::register_calibrate(module);
+  petrain::python::register_qat(module);
+  petrain::python::register_quant_conv(module);
   petrain::python::register_quant_linear(module);
+  petrain::python::register_calibrate(module);
+  petrain::python::register_rounding(module);
   petrain::python::register_lowrank(module);
   petrain::python::register_safetensors(module);
   petrain::python::register_nn(module);

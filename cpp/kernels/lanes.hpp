@@ -26,7 +26,9 @@ void add_squares(const T* x, std::ptrdiff_t size, double (&lanes)[kLanes]) {
 }
 
 inline double sum_lanes(double (&lanes)[kLanes]) {
+#pragma GCC unroll 4
   for (int width = kLanes / 2; width > 0; width /= 2) {
+#pragma GCC unroll 8
     for (int lane = 0; lane < width; ++lane) lanes[lane] += lanes[lane + width];
   }
   return lanes[0];

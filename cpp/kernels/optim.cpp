@@ -2,6 +2,7 @@
 
 #include "block.hpp"
 #include "lanes.hpp"
+#include "step_fake_quant.hpp"
 
 namespace petrain::kernels {
 namespace {
@@ -72,7 +73,9 @@ __attribute__((noinline)) void scale_and_bound(T* grad, std::ptrdiff_t size, T s
 template <int states, class T, class Body>
 void in_blocks(const StepArgs& args, bool writes_param, bool writes_states, std::ptrdiff_t most, Body body) {
   const bool param_converts = args.param_storage != native<T> || args.rounding != Rounding::nearest;
-  const bool bounded = args.max_value < HUGE_VAL, grad_converts = args.grad_storage != native<T> || bounded;
+  StepCopy<T> copy(args);
+  const bool bounded = args.max_value < HUGE_VAL;
+  const bool grad_converts = args.grad_storage != native<T> || bounded || copy.on();
   bool state_converts[kMaxStates] = {}, any = param_converts || grad_converts;
   for (int s = 0; s < states; ++s) {
     state_converts[s] = args.state[s].storage != native<T>;
@@ -98,7 +101,10 @@ void in_blocks(const StepArgs& args, bool writes_param, bool writes_states, std:
       arrays.param = static_cast<T*>(args.param) + begin;
     }
     if (grad_converts) {
-      load(args.grad, args.grad_storage, begin + shift, grad, size);
+      const bool in_place = copy.on() && args.grad_storage == native<T>;
+      const T* given = in_place ? static_cast<const T*>(args.grad) + begin + shift : grad;
+      if (!in_place) load(args.grad, args.grad_storage, begin + shift, grad, size);
+      if (copy.on()) copy.take_gradient(arrays.param, given, grad, size, writes_param);
       if (bounded) scale_and_bound(grad, size, static_cast<T>(args.grad_scale), static_cast<T>(args.max_value));
     } else {
       arrays.grad = static_cast<const T*>(args.grad) + begin + shift;
@@ -111,6 +117,7 @@ void in_blocks(const StepArgs& args, bool writes_param, bool writes_states, std:
     prefetch_next();
     body(arrays, size);
     if (param_converts && writes_param) store_param(args, begin, param, size);
+    if (copy.on() && writes_param) copy.write(arrays.param, begin, size);
     for (int s = 0; s < states; ++s) {
       prefetch_next();
       if (state_converts[s] && writes_states) store_state(args.state[s], begin, state[s], size, state_key(args.key, s));

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "fake_quant.hpp"
 #include "isa.hpp"
 #include "rules.hpp"
 #include "storage.hpp"
@@ -40,6 +41,9 @@ struct StepArgs {
   double trust;                // layerwise rules
   const void* coefficients;    // Rule::Coefficients<T>
   std::uint32_t key;           // of the random numbers of this step and tensor
+  // Of a float32 parameter that is trained as its fake-quantized copy, or null. `slots` are the chunk's.
+  const StepFakeQuant* fake_quant;
+  double* slots;
 };
 
 // The key of a state's random numbers, from that of the parameter's.

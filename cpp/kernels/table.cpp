@@ -5,8 +5,10 @@
 
 namespace petrain::kernels {
 
-extern const CalibrateTable PETRAIN_TABLE(calibrate);
+extern const FakeQuantTable PETRAIN_TABLE(fake_quant);
 extern const ActivationTable PETRAIN_TABLE(activation);
+extern const CalibrateTable PETRAIN_TABLE(calibrate);
+extern const ConvTable PETRAIN_TABLE(conv);
 extern const GemmTable PETRAIN_TABLE(gemm);
 extern const Int4GemmTable PETRAIN_TABLE(int4_gemm);
 extern const IntGemmTable PETRAIN_TABLE(int_gemm);
@@ -20,8 +22,10 @@ extern const WideTable PETRAIN_TABLE(wide);
 
 extern const KernelTable PETRAIN_TABLE(kernels) = {
     .isa = PETRAIN_STRING(PETRAIN_ISA),
-    .calibrate = &PETRAIN_TABLE(calibrate),
+    .fake_quant = &PETRAIN_TABLE(fake_quant),
     .activation = &PETRAIN_TABLE(activation),
+    .calibrate = &PETRAIN_TABLE(calibrate),
+    .conv = &PETRAIN_TABLE(conv),
     .gemm = &PETRAIN_TABLE(gemm),
     .int4_gemm = &PETRAIN_TABLE(int4_gemm),
     .int_gemm = &PETRAIN_TABLE(int_gemm),

@@ -1,8 +1,10 @@
 // All kernels of one instruction set.
 #pragma once
 
-#include "calibrate.hpp"
 #include "activation.hpp"
+#include "calibrate.hpp"
+#include "conv.hpp"
+#include "fake_quant.hpp"
 #include "gemm.hpp"
 #include "int4_gemm.hpp"
 #include "int_gemm.hpp"
@@ -18,8 +20,10 @@ namespace petrain::kernels {
 
 struct KernelTable {
   const char* isa;
-  const CalibrateTable* calibrate;
+  const FakeQuantTable* fake_quant;
   const ActivationTable* activation;
+  const CalibrateTable* calibrate;
+  const ConvTable* conv;
   const GemmTable* gemm;
   const Int4GemmTable* int4_gemm;
   const IntGemmTable* int_gemm;

@@ -24,9 +24,9 @@ inline Vector load(const double* from) {
 }
 inline void store(double* to, Vector vector) { __builtin_memcpy(to, &vector, sizeof vector); }
 
-template <int rows>
-void tile(const WideArgs& args, std::ptrdiff_t first) {
-  const float* a = args.a + first * args.row_stride;
+template <int rows, class T>
+void tile(const WideArgsOf<T>& args, std::ptrdiff_t first) {
+  const T* a = args.a + first * args.row_stride;
   const double* b = args.b;
   Vector sums[rows][kVectors] = {};
   for (std::ptrdiff_t step = 0; step < args.depth; ++step, a += args.col_stride, b += kWideColumns) {
@@ -48,7 +48,8 @@ void tile(const WideArgs& args, std::ptrdiff_t first) {
   }
 }
 
-void multiply(const WideArgs& args) {
+template <class T>
+void multiply(const WideArgsOf<T>& args) {
   std::ptrdiff_t first = 0;
   for (; first + kRows <= args.rows; first += kRows) tile<kRows>(args, first);
   for (; first < args.rows; ++first) tile<1>(args, first);
@@ -56,6 +57,6 @@ void multiply(const WideArgs& args) {
 
 }  // namespace
 
-extern const WideTable PETRAIN_TABLE(wide) = {multiply};
+extern const WideTable PETRAIN_TABLE(wide) = {multiply<float>, multiply<double>};
 
 }  // namespace petrain::kernels

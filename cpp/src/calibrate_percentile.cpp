@@ -1,6 +1,5 @@
 #include <algorithm>
 #include <cmath>
-#include <ranges>
 
 #include "calibrate_checks.hpp"
 
@@ -30,11 +29,12 @@ Range percentile_range(const Histogram& seen, double percentile, Scheme scheme) 
   std::vector<Histogram::Bin> bins = seen.bins();
   const double allowed = static_cast<double>(seen.count()) * ((100 - percentile) / 100);
   if (scheme == Scheme::symmetric) {
-    std::ranges::sort(bins, std::greater<>(), farther);
+    std::sort(bins.begin(), bins.end(), [](const auto& a, const auto& b) { return farther(a) > farther(b); });
     return both_ways(end_of(bins, allowed, farther));
   }
-  return {end_of(bins, allowed / 2, [](const auto& bin) { return bin.low; }),
-          end_of(bins | std::views::reverse, allowed / 2, [](const auto& bin) { return bin.high; })};
+  const double low = end_of(bins, allowed / 2, [](const auto& bin) { return bin.low; });
+  std::reverse(bins.begin(), bins.end());
+  return {low, end_of(bins, allowed / 2, [](const auto& bin) { return bin.high; })};
 }
 
 }  // namespace petrain

@@ -63,7 +63,7 @@ class GroupedRows {
         kernel_(*active_kernels().int4_gemm),
         wide_(active_kernels().int_gemm->wide),
         stride_(b.depth() * (b.bits() == 4 ? 1 : wide_.a_bytes) + kApart),
-        scratch_(Tensor::uninitialized(DType::i8, {b.k()})),
+        scratch_(Tensor::uninitialized(DType::i8, {b.k() + kScratchSlack})),
         prepared_(DType::i8, {kMostRows, stride_}) {
     if (b.bits() == 4) offsets_ = Tensor(DType::i32, {kMostRows, b.depth() / kernels::kInt4Depth});
     if (!b.zeros().empty()) row_sums_ = Tensor(DType::i32, {kMostRows, b.groups()});
@@ -130,7 +130,7 @@ IntRows::IntRows(const IntMatrix& b)
       k_(b.k()),
       depth_(b.depth()),
       stride_(depth_ * route_.a_bytes),
-      scratch_(Tensor::uninitialized(DType::i8, {k_})),
+      scratch_(Tensor::uninitialized(DType::i8, {k_ + kScratchSlack})),
       prepared_(DType::i8, {kMostRows * stride_}) {
   if (!packed_.first.empty()) transposed_ = Tensor(DType::u8, {k_, kMostRows});
 }
@@ -179,7 +179,7 @@ void SingleRow::product(const IntMatrix& b, const std::function<void(const Block
 void int_product(std::int64_t m, const RowOf& row, const IntMatrix& b,
                  const std::function<void(const Block<std::int32_t>&)>& done) {
   if (m == 1 && SingleRow::has_own_way()) {
-    Tensor scratch = Tensor::uninitialized(DType::i8, {b.k()});
+    Tensor scratch = Tensor::uninitialized(DType::i8, {b.k() + kScratchSlack});
     SingleRow(row(0, scratch.as<std::int8_t>()), b.k()).product(b, done);
     return;
   }

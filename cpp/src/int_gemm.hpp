@@ -19,8 +19,9 @@ struct Block {
   std::int64_t row, rows, column, columns;
 };
 
-// Row i of A, k numbers, either where it lies or written to `scratch`. Called from several threads, and more than once
-// for a row.
+// Row i of A, k numbers, either where it lies or written to `scratch`, which has kScratchSlack bytes more. Called from
+// several threads, and more than once for a row.
+constexpr std::int64_t kScratchSlack = 32;
 using RowOf = std::function<const std::int8_t*(std::int64_t i, std::int8_t* scratch)>;
 
 // A (m, k) times Bᵀ. `done` is called once for every block, from several threads.

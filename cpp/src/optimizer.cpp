@@ -68,12 +68,14 @@ void Optimizer::add_group(ParamGroup given) {
     }
     for (TensorView& view : given.params) params_.push_back(make_param(std::move(view), group));
     sort_by_address();
+    check_fake_quants();
   } catch (...) {
     groups_.pop_back();
     params_.erase(params_.begin() + static_cast<std::ptrdiff_t>(first), params_.end());
     std::erase_if(by_address_, [&](std::size_t i) { return i >= first; });
     throw;
   }
+  link_fake_quants();
   for (std::size_t i = first; i < params_.size(); ++i) {
     elements_ += params_[i].view.size();
     for_each_chunk(i, params_[i].view.size(), [&](std::size_t param, std::int64_t begin, std::int64_t size) {

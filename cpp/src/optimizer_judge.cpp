@@ -30,6 +30,10 @@ void Optimizer::judge(Work& work, const std::vector<Chunk>& chunks, const StepOp
   for (const Work::PerParam& own : work.params) {
     if (own.matrix && own.norm * factor > kMostNorm) work.info.skipped = true;
   }
+  // The gradient of a scale is at most √qmax < 12 times the norm, and must not be infinite in the next step.
+  if (!work.fake_quants.empty() && work.info.grad_norm * options.grad_scale > std::numeric_limits<float>::max() / 12) {
+    work.info.skipped = true;
+  }
   if (!options.check_finite) work.info.grad_norm = std::numeric_limits<double>::quiet_NaN();  // of matrices alone
 }
 

@@ -116,6 +116,7 @@ Optimizer::Work Optimizer::prepare(std::span<const ConstTensorView> grads, doubl
     }
     if (by_rows) add_rows(work, i, grad, options.rows[i]);
   }
+  prepare_fake_quants(work, grads, options);
   work.zeroes_last = options.zero_grads && overlap(grads);
   if (options.rows.empty()) return work;
   for (const Chunk& chunk : chunks_) {

@@ -42,6 +42,7 @@ StepInfo Optimizer::step(GradAccumulator& accumulated, const StepOptions& option
 StepInfo Optimizer::step_scaled(std::span<const ConstTensorView> grads, double scale, const StepOptions& options,
                                 std::optional<DType> sums_dtype) {
   Work work = prepare(grads, scale / options.grad_scale, options);
+  work.sums_scale = scale;
   if (sums_dtype) {
     for (Work::PerParam& own : work.params) own.args.grad_storage = sum_storage_of(*sums_dtype);
   }
@@ -50,6 +51,7 @@ StepInfo Optimizer::step_scaled(std::span<const ConstTensorView> grads, double s
   work.squares.resize(chunks.size());
   if (work.layerwise) work.sums.resize(chunks.size());
 
+  const auto zeroes = [&](std::size_t i) { return options.zero_grads && !work.params[i].keeps_grad; };
   // Not with its chunks, but when all is done.
   const auto zeroed_last = [&](std::size_t i) {
     return work.zeroes_last || work.params[i].matrix || is_by_rows(options, i);
@@ -60,6 +62,8 @@ StepInfo Optimizer::step_scaled(std::span<const ConstTensorView> grads, double s
     args.size = chunk.size;
     args.grad_begin = chunk.grad_begin;
     args.grad_scale *= work.clip;
+    if (args.fake_quant != nullptr)
+      args.slots = params_[chunk.param].fake_quant->sums.clear_slots(chunk.begin / kChunk);
     return args;
   };
   parallel(threads_for(elements_ / kElementsPerThread), [&](const Team& team) {
@@ -70,6 +74,7 @@ StepInfo Optimizer::step_scaled(std::span<const ConstTensorView> grads, double s
       work.squares[i] =
           kernels.reduce->sum_of_squares(own.args.grad, own.args.grad_storage, chunks[i].grad_begin, chunks[i].size);
     }
+    work.keep_scales(team);
     team.barrier();
     if (team.rank == 0) judge(work, chunks, options);
     team.barrier();
@@ -84,17 +89,32 @@ StepInfo Optimizer::step_scaled(std::span<const ConstTensorView> grads, double s
       if (team.rank == 0) set_trust(work, chunks);
       team.barrier();
     }
-    for (std::int64_t i = mine.end; i-- > mine.begin;) {  // from the last one, whose gradients are still in the cache
-      const Chunk& chunk = chunks[i];
+    const auto update = [&](const Chunk& chunk) {
       const Work::PerParam& own = work.params[chunk.param];
-      if (!own.present || own.matrix) continue;
+      if (!own.present || own.matrix) return;
       if (!work.info.skipped) kernels.optim->step[own.rule][own.precision](args_of(chunk));
-      if (options.zero_grads && !zeroed_last(chunk.param)) zero(grads[chunk.param], chunk.begin, chunk.size);
+      if (zeroes(chunk.param) && !zeroed_last(chunk.param)) zero(grads[chunk.param], chunk.begin, chunk.size);
+    };
+    const bool fake_quants = !work.fake_quants.empty() && !work.info.skipped;
+    if (fake_quants) {
+      for (std::int64_t i = mine.begin; i < mine.end; ++i) {
+        if (work.params[chunks[i].param].early) update(chunks[i]);
+      }
+      team.barrier();
+      work.bound_scales(team);
+      team.barrier();
+    }
+    for (std::int64_t i = mine.end; i-- > mine.begin;) {  // from the last one, whose gradients are still in the cache
+      if (!(fake_quants && work.params[chunks[i].param].early)) update(chunks[i]);
+    }
+    if (fake_quants) {
+      team.barrier();
+      work.finish_scale_gradients(team);
     }
   });
   if (work.matrices && !work.info.skipped) step_matrices(work);
   for (std::size_t i = 0; options.zero_grads && i < grads.size(); ++i) {
-    if (grads[i].data != nullptr && zeroed_last(i)) zero(grads[i], 0, grads[i].size());
+    if (grads[i].data != nullptr && zeroes(i) && zeroed_last(i)) zero(grads[i], 0, grads[i].size());
   }
   if (work.info.skipped) return work.info;
   for (std::size_t i = 0; i < params_.size(); ++i) {

@@ -35,8 +35,8 @@ void activate(float* values, std::int64_t size, Activation activation, const std
   if (clip) kernel.clip(values, clip->low, clip->high, size);
 }
 
-Epilogue::Epilogue(const TensorView& y, const Shape& shape, const LinearOptions& options)
-    : y_(y), n_(shape.back()), bias_(options.bias.as<float>()), options_(options) {
+Epilogue::Epilogue(const TensorView& y, const Shape& shape, std::int64_t n, const LinearOptions& options)
+    : y_(y), n_(n), bias_(options.bias.as<float>()), options_(options) {
   require(y, options.output ? DType::i8 : DType::f32, shape, "y");
   if (options.output) require_params(*options.output, "y");
   if (bias_ != nullptr) {
@@ -61,15 +61,32 @@ void Epilogue::finish(const Block<float>& block) const {
   for (std::int64_t i = 0; i < block.rows; ++i) {
     float* values = block.sums + i * block.stride;
     if (bias_ != nullptr) nn.add_bias(values, bias_ + block.column, block.columns);
-    activate(values, block.columns, options_.activation, options_.clip);
-    const std::int64_t to = (block.row + i) * n_ + block.column;
-    if (options_.output) {
-      active_kernels().quant_format->quantize_run(values, options_.output->scale, options_.output->zero_point,
-                                                  {-128, 127}, y_.as<std::int8_t>() + to, block.columns);
-    } else {
-      std::copy_n(values, block.columns, y_.as<float>() + to);
-    }
+    activate(values, block.columns);
+    write(values, (block.row + i) * n_ + block.column, block.columns);
   }
+}
+
+void Epilogue::activate(float* values, std::int64_t size) const {
+  petrain::activate(values, size, options_.activation, options_.clip);
+}
+
+void Epilogue::write(const float* values, std::int64_t to, std::int64_t size) const {
+  if (options_.output) {
+    active_kernels().quant_format->quantize_run(values, options_.output->scale, options_.output->zero_point,
+                                                {-128, 127}, y_.as<std::int8_t>() + to, size);
+  } else {
+    std::copy_n(values, size, y_.as<float>() + to);
+  }
+}
+
+void require_finite_scales(float x_scale, float w_scale, std::int64_t k, bool to_int8) {
+  // An integer needs a number: with these, no sum is infinite.
+  constexpr double kMostProduct = 255.0 * 255.0, kMostSum = FLT_MAX / 4.0;
+  const bool finite_product = std::isfinite(x_scale * w_scale);
+  if (finite_product && (!to_int8 || kMostProduct * static_cast<double>(k) * x_scale * w_scale <= kMostSum)) return;
+  throw std::invalid_argument("expected scales of x and w with a finite product" +
+                              std::string(to_int8 ? ", times the longest sum where y is int8" : "") + ", got " +
+                              number_text(x_scale) + " and " + number_text(w_scale));
 }
 
 }  // namespace petrain

@@ -56,18 +56,6 @@ void require_pair(const QuantLinear& a, const QuantLinear& b, std::int64_t n, st
                               "), got " + shape_text(a.weight().shape) + " and " + shape_text(b.weight().shape));
 }
 
-void require_finite_scales(const QuantRows& rows, float w_scale, bool to_int8) {
-  // An integer needs a number: with these, no sum is infinite.
-  constexpr double kMostProduct = 255.0 * 255.0, kMostSum = FLT_MAX / 4.0;
-  const bool finite_product = std::isfinite(rows.largest_scale * w_scale);
-  if (finite_product &&
-      (!to_int8 || kMostProduct * static_cast<double>(rows.k) * rows.largest_scale * w_scale <= kMostSum))
-    return;
-  throw std::invalid_argument("expected scales of x and w with a finite product" +
-                              std::string(to_int8 ? ", times the longest sum where y is int8" : "") + ", got " +
-                              number_text(rows.largest_scale) + " and " + number_text(w_scale));
-}
-
 }  // namespace
 
 void QuantLinear::require_input(const std::optional<QuantParams>& input) const {
@@ -85,7 +73,7 @@ void QuantLinear::require_input(const std::optional<QuantParams>& input) const {
 }
 
 Tensor QuantLinear::product(const QuantRows& rows) const {
-  require_finite_scales(rows, packed_->largest_scale(), false);
+  require_finite_scales(rows.largest_scale, packed_->largest_scale(), rows.k, false);
   const std::int64_t n = out_features();
   Tensor result = Tensor::uninitialized(DType::f32, {rows.m, n});
   packed_->multiply(rows, [&](const Block<float>& block) {
@@ -99,8 +87,8 @@ Tensor QuantLinear::product(const QuantRows& rows) const {
 
 void QuantLinear::finish(const QuantRows& rows, const TensorView& y, const LinearOptions& options, bool one_row) const {
   const std::int64_t n = out_features();
-  const Epilogue epilogue(y, one_row ? Shape{n} : Shape{rows.m, n}, options);
-  require_finite_scales(rows, packed_->largest_scale(), options.output.has_value());
+  const Epilogue epilogue(y, one_row ? Shape{n} : Shape{rows.m, n}, n, options);
+  require_finite_scales(rows.largest_scale, packed_->largest_scale(), rows.k, options.output.has_value());
   std::optional<Addend> residual;
   if (options.residual_a != nullptr || options.residual_b != nullptr) {
     if (options.residual_a == nullptr || options.residual_b == nullptr)
@@ -110,7 +98,8 @@ void QuantLinear::finish(const QuantRows& rows, const TensorView& y, const Linea
     b.require_input(options.input);
     const Tensor inner = b.product(rows);
     QuantRows inner_rows = quantize_rows(inner.view(), inner.shape()[1], {}, "residual");
-    require_finite_scales(inner_rows, a.packed_->largest_scale(), options.output.has_value());
+    require_finite_scales(inner_rows.largest_scale, a.packed_->largest_scale(), inner_rows.k,
+                          options.output.has_value());
     residual.emplace(*a.packed_, std::move(inner_rows));
   }
   packed_->multiply(rows, [&](const Block<float>& block) {
@@ -133,7 +122,8 @@ void low_rank(const ConstTensorView& x, const QuantLinear& a, const QuantLinear&
   const QuantRows rows = quantize_rows(x, b.in_features(), options.input, "x");
   const bool one_row = x.shape.size() == 1;
   // Before the first product: what is wrong with y is said at once.
-  const Epilogue checked(y, one_row ? Shape{a.out_features()} : Shape{rows.m, a.out_features()}, options);
+  const Epilogue checked(y, one_row ? Shape{a.out_features()} : Shape{rows.m, a.out_features()}, a.out_features(),
+                         options);
   const Tensor inner = b.product(rows);
   a.finish(quantize_rows(inner.view(), a.in_features(), {}, "b(x)"), y, options, one_row);
 }

@@ -13,11 +13,16 @@ __all__: list[str] = [
     "DenseWeight",
     "Error",
     "GradAccumulator",
+    "HessianObserver",
+    "Histogram",
     "Int8Weight",
     "Layer",
     "Linear",
     "LowRankWeight",
+    "MinMax",
+    "MovingAverage",
     "Optimizer",
+    "QuantConv",
     "QuantLinear",
     "QuantTensor",
     "ReLU",
@@ -25,13 +30,19 @@ __all__: list[str] = [
     "StepInfo",
     "TensorSteps",
     "Weight",
+    "attach_fake_quantize",
+    "bound_scales",
     "check_hypers",
     "check_shape",
     "copy_bytes",
     "cpu_info",
     "cross_entropy",
+    "detach_fake_quantize",
     "factorize",
+    "fake_quantize",
+    "fake_quantize_backward",
     "get_num_threads",
+    "gptq",
     "init_normal",
     "init_uniform",
     "init_weight",
@@ -39,11 +50,16 @@ __all__: list[str] = [
     "load_quant",
     "low_rank_int8",
     "low_rank_product",
+    "lsq_factor",
+    "lsq_scale",
     "manual_seed",
     "matmul_int",
+    "mean_output",
+    "output_square",
     "quantize",
     "range_params",
     "read_safetensors",
+    "round_coordinate_descent",
     "rules",
     "save_model",
     "save_quant",
@@ -217,6 +233,23 @@ class QuantTensor:
     @property
     def zero_point(self) -> typing.Any: ...
 
+class QuantConv:
+    def __init__(self, weight: QuantTensor, groups: typing.SupportsInt | typing.SupportsIndex) -> None: ...
+    def forward(
+        self,
+        x: typing.Any,
+        stride: typing.Annotated[collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], "FixedSize(2)"],
+        padding: typing.Annotated[collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], "FixedSize(2)"],
+        dilation: typing.Annotated[collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], "FixedSize(2)"],
+        bias: typing.Any,
+        activation: str | None,
+        clip: tuple[typing.SupportsFloat | typing.SupportsIndex, typing.SupportsFloat | typing.SupportsIndex] | None,
+        x_params: tuple[typing.SupportsFloat | typing.SupportsIndex, typing.SupportsInt | typing.SupportsIndex] | None,
+        y_params: tuple[typing.SupportsFloat | typing.SupportsIndex, typing.SupportsInt | typing.SupportsIndex] | None,
+    ) -> numpy.ndarray: ...
+    @property
+    def packed_nbytes(self) -> int: ...
+
 class QuantLinear:
     def __init__(self, weight: QuantTensor) -> None: ...
     def forward(
@@ -232,6 +265,89 @@ class QuantLinear:
     ) -> numpy.ndarray: ...
     @property
     def packed_nbytes(self) -> int: ...
+
+class Histogram:
+    @typing.overload
+    def __init__(self) -> None: ...
+    @typing.overload
+    def __init__(
+        self,
+        bins: typing.Any,
+        counts: typing.Any,
+        low: typing.SupportsFloat | typing.SupportsIndex,
+        high: typing.SupportsFloat | typing.SupportsIndex,
+    ) -> None: ...
+    def entropy_range(
+        self, bits: typing.SupportsInt | typing.SupportsIndex, symmetric: bool
+    ) -> tuple[float, float]: ...
+    def extremes(self) -> tuple[float, float]: ...
+    def merge(self, other: Histogram) -> None: ...
+    def mse_range(self, bits: typing.SupportsInt | typing.SupportsIndex, symmetric: bool) -> tuple[float, float]: ...
+    def observe(self, x: typing.Any) -> None: ...
+    def parts(self) -> tuple[numpy.ndarray, numpy.ndarray]: ...
+    def percentile_range(
+        self, percentile: typing.SupportsFloat | typing.SupportsIndex, symmetric: bool
+    ) -> tuple[float, float]: ...
+    @property
+    def count(self) -> int: ...
+
+class MinMax:
+    @typing.overload
+    def __init__(self, axis: typing.SupportsInt | typing.SupportsIndex | None) -> None: ...
+    @typing.overload
+    def __init__(
+        self,
+        axis: typing.SupportsInt | typing.SupportsIndex | None,
+        low: typing.Any,
+        high: typing.Any,
+        count: typing.SupportsInt | typing.SupportsIndex,
+    ) -> None: ...
+    def merge(self, other: MinMax) -> None: ...
+    def observe(self, x: typing.Any) -> None: ...
+    def ranges(self) -> tuple[numpy.ndarray, numpy.ndarray]: ...
+    @property
+    def count(self) -> int: ...
+
+class MovingAverage:
+    @typing.overload
+    def __init__(
+        self,
+        constant: typing.SupportsFloat | typing.SupportsIndex,
+        axis: typing.SupportsInt | typing.SupportsIndex | None,
+    ) -> None: ...
+    @typing.overload
+    def __init__(
+        self,
+        constant: typing.SupportsFloat | typing.SupportsIndex,
+        axis: typing.SupportsInt | typing.SupportsIndex | None,
+        low: typing.Any,
+        high: typing.Any,
+        count: typing.SupportsInt | typing.SupportsIndex,
+        arrays: typing.SupportsInt | typing.SupportsIndex,
+    ) -> None: ...
+    def merge(self, other: MovingAverage) -> None: ...
+    def observe(self, x: typing.Any) -> None: ...
+    def ranges(self) -> tuple[numpy.ndarray, numpy.ndarray]: ...
+    @property
+    def arrays(self) -> int: ...
+    @property
+    def count(self) -> int: ...
+
+class HessianObserver:
+    @staticmethod
+    def from_state(
+        hessian: typing.Any, sum: typing.Any, pending: typing.Any, count: typing.SupportsInt | typing.SupportsIndex
+    ) -> HessianObserver: ...
+    def __init__(self, in_features: typing.SupportsInt | typing.SupportsIndex) -> None: ...
+    def hessian(self) -> numpy.ndarray: ...
+    def mean(self) -> numpy.ndarray: ...
+    def merge(self, other: HessianObserver) -> None: ...
+    def observe(self, x: typing.Any) -> None: ...
+    def state(self) -> tuple: ...
+    @property
+    def count(self) -> int: ...
+    @property
+    def in_features(self) -> int: ...
 
 class Weight:
     """
@@ -387,6 +503,30 @@ class Sequential:
         Bytes of all stored arrays.
         """
 
+def attach_fake_quantize(
+    optimizer: Optimizer,
+    param: typing.SupportsInt | typing.SupportsIndex,
+    scale: typing.Any,
+    scale_gradient: typing.Any,
+    spec: tuple[
+        typing.SupportsInt | typing.SupportsIndex,
+        str,
+        str,
+        typing.SupportsInt | typing.SupportsIndex,
+        typing.SupportsInt | typing.SupportsIndex | None,
+    ],
+    out: typing.Any,
+) -> None: ...
+def bound_scales(
+    scale: typing.Any,
+    spec: tuple[
+        typing.SupportsInt | typing.SupportsIndex,
+        str,
+        str,
+        typing.SupportsInt | typing.SupportsIndex,
+        typing.SupportsInt | typing.SupportsIndex | None,
+    ],
+) -> None: ...
 def check_hypers(rule: str, hypers: collections.abc.Mapping[str, typing.SupportsFloat | typing.SupportsIndex]) -> None:
     """
     ValueError where the rule has no such hyperparameter, or a value is out of the range that set_hyper takes.
@@ -412,6 +552,7 @@ def cpu_info() -> dict:
     """
 
 def cross_entropy(logits: typing.Any, labels: numpy.ndarray) -> tuple[float, numpy.ndarray]: ...
+def detach_fake_quantize(optimizer: Optimizer, param: typing.SupportsInt | typing.SupportsIndex) -> None: ...
 def factorize(
     w: typing.Any,
     rank: typing.SupportsInt | typing.SupportsIndex | None,
@@ -423,11 +564,50 @@ def factorize(
     (a, b, rel_error)
     """
 
+def fake_quantize(
+    x: typing.Any,
+    scale: typing.Any,
+    zero_point: typing.Any,
+    spec: tuple[
+        typing.SupportsInt | typing.SupportsIndex,
+        str,
+        str,
+        typing.SupportsInt | typing.SupportsIndex,
+        typing.SupportsInt | typing.SupportsIndex | None,
+    ],
+    out: typing.Any,
+) -> None: ...
+def fake_quantize_backward(
+    x: typing.Any,
+    scale: typing.Any,
+    zero_point: typing.Any,
+    spec: tuple[
+        typing.SupportsInt | typing.SupportsIndex,
+        str,
+        str,
+        typing.SupportsInt | typing.SupportsIndex,
+        typing.SupportsInt | typing.SupportsIndex | None,
+    ],
+    gradient: typing.Any,
+    x_gradient: typing.Any,
+    scale_gradient: typing.Any,
+    factor: typing.SupportsFloat | typing.SupportsIndex,
+) -> None: ...
 def get_num_threads() -> int:
     """
     The most threads that one call may use.
     """
 
+def gptq(
+    w: typing.Any,
+    hessian: HessianObserver,
+    bits: typing.SupportsInt | typing.SupportsIndex,
+    scheme: str,
+    granularity: str,
+    group_size: typing.SupportsInt | typing.SupportsIndex | None,
+    damping: typing.SupportsFloat | typing.SupportsIndex,
+    act_order: bool,
+) -> tuple: ...
 def init_normal(
     array: typing.Any,
     mean: typing.SupportsFloat | typing.SupportsIndex,
@@ -454,12 +634,34 @@ def low_rank_int8(
     y_params: tuple[typing.SupportsFloat | typing.SupportsIndex, typing.SupportsInt | typing.SupportsIndex] | None,
 ) -> numpy.ndarray: ...
 def low_rank_product(a: typing.Any, b: typing.Any) -> numpy.ndarray: ...
+def lsq_factor(
+    shape: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex],
+    spec: tuple[
+        typing.SupportsInt | typing.SupportsIndex,
+        str,
+        str,
+        typing.SupportsInt | typing.SupportsIndex,
+        typing.SupportsInt | typing.SupportsIndex | None,
+    ],
+) -> float: ...
+def lsq_scale(
+    x: typing.Any,
+    spec: tuple[
+        typing.SupportsInt | typing.SupportsIndex,
+        str,
+        str,
+        typing.SupportsInt | typing.SupportsIndex,
+        typing.SupportsInt | typing.SupportsIndex | None,
+    ],
+) -> numpy.ndarray: ...
 def manual_seed(seed: typing.SupportsInt | typing.SupportsIndex) -> None:
     """
     Start the sequence of seeds for layers that are not given one. It starts at 0 by itself.
     """
 
 def matmul_int(a: typing.Any, b: typing.Any) -> numpy.ndarray: ...
+def mean_output(w: typing.Any, hessian: HessianObserver) -> numpy.ndarray: ...
+def output_square(w: typing.Any, hessian: HessianObserver) -> float: ...
 def quantize(
     w: typing.Any,
     bits: typing.SupportsInt | typing.SupportsIndex,
@@ -479,6 +681,13 @@ def read_safetensors(path: typing.Any) -> tuple[dict[str, str], dict]:
     The metadata and the tensors of a safetensors file.
     """
 
+def round_coordinate_descent(
+    w: typing.Any,
+    q: QuantTensor,
+    hessian: HessianObserver,
+    passes: typing.SupportsInt | typing.SupportsIndex,
+    damping: typing.SupportsFloat | typing.SupportsIndex,
+) -> tuple: ...
 def rules() -> dict:
     """
     Every update rule of this build: its hyperparameters with their defaults, and its state tensors.

@@ -21,7 +21,9 @@
 #include "petrain/cpu.hpp"
 #include "petrain/nn.hpp"
 #include "petrain/optim.hpp"
+#include "petrain/qat.hpp"
 #include "petrain/quant_linear.hpp"
+#include "petrain/rounding.hpp"
 
 using namespace petrain;
 
@@ -290,6 +292,45 @@ void quantized_formats(const Emit& emit) {
   }
 }
 
+// By itself and within a step, over runs, columns, groups and more than one chunk.
+void fake_quantization(const Emit& emit) {
+  const std::pair<const char*, QuantSpec> kSpecs[] = {
+      {"tensor", {.bits = 4, .granularity = Granularity::tensor}},
+      {"channel", {}},
+      {"columns", {.bits = 4, .axis = 2}},
+      {"group", {.bits = 4, .granularity = Granularity::group, .group_size = 64}},
+      {"group in columns", {.granularity = Granularity::group, .axis = 2, .group_size = 32}}};
+  const Shape shape = {64, 9, 128};
+  const auto size = static_cast<std::size_t>(element_count(shape));
+  for (const auto& [name, spec] : kSpecs) {
+    Random random(9);
+    std::vector<float> w = random.floats(size, 3);
+    const TensorView param{w.data(), DType::f32, shape};
+    Tensor scale = lsq_scale(param, spec), scale_gradient(DType::f32, scale.shape()), out(DType::f32, shape);
+    Digest digest;
+    digest.add(std::as_const(scale).view());
+    const std::vector<float> gradient = random.floats(size, 1);
+    fake_quantize(param, scale.view(), {}, spec, out.view());
+    digest.add(std::as_const(out).view());
+    fake_quantize_backward(param, scale.view(), {}, spec, {gradient.data(), DType::f32, shape}, out.view(),
+                           scale_gradient.view(), lsq_factor(spec, shape));
+    digest.add(std::as_const(out).view());
+    digest.add(std::as_const(scale_gradient).view());
+    Tensor integers(DType::i8, shape);
+    Optimizer optimizer({{"adamw", {{"lr", 0.01}}, {param, scale.view()}}});
+    optimizer.attach_fake_quantize(0, {spec, scale.view(), scale_gradient.view(), integers.view()});
+    for (int step = 0; step < 2; ++step) {
+      const std::vector<float> grad = random.floats(size, 1);
+      optimizer.step(std::array<ConstTensorView, 2>{ConstTensorView{grad.data(), DType::f32, shape},
+                                                    std::as_const(scale_gradient).view()});
+      digest.add(std::as_const(integers).view());
+    }
+    digest.add(w);
+    digest.add(std::as_const(scale).view());
+    emit(std::string("qat/") + name, digest);
+  }
+}
+
 // What a layer does beside products.
 void layers(const Emit& emit) {
   Random random(4);
@@ -356,9 +397,94 @@ void calibration(const Emit& emit) {
   emit("calibrate/ranges", ranges);
 }
 
+// Everything that is made of float64 products and a Cholesky factor.
+void rounding(const Emit& emit) {
+  constexpr std::int64_t kOutputs = 37, kInputs = 320, kRows = 700;
+  Random random(9);
+  std::vector<float> x = random.floats(kRows * kInputs), w = random.floats(kOutputs * kInputs);
+  for (std::size_t i = 1; i < x.size(); ++i) x[i] += 0.7f * x[i - 1];  // neighbours that have to do with each other
+  const ConstTensorView weight{w.data(), DType::f32, {kOutputs, kInputs}};
+  HessianObserver observer(kInputs);
+  observer.observe({x.data(), DType::f32, {kRows, kInputs}});
+  Digest hessian;
+  const Tensor sums = observer.hessian(), means = observer.mean(), outputs = mean_output(weight, observer);
+  hessian.add(sums.view());
+  hessian.add(means.view());
+  hessian.add(outputs.view());
+  hessian.add(output_square(weight, observer));
+  emit("quant/hessian", hessian);
+  const auto add = [](Digest& digest, const Rounded& result) {
+    digest.add(result.q.values.view());
+    digest.add(result.q.scale.view());
+    if (!result.q.zero_point.empty()) digest.add(result.q.zero_point.view());
+    digest.add(result.before);
+    digest.add(result.after);
+  };
+  Digest gptqs, descents;
+  for (const Scheme scheme : {Scheme::symmetric, Scheme::asymmetric}) {
+    for (const bool act_order : {false, true}) {
+      const QuantSpec spec{4, scheme, Granularity::group, 0, 64};
+      add(gptqs, gptq(weight, observer, spec, {.act_order = act_order}));
+      add(gptqs, gptq(weight, observer, {8, scheme}, {.act_order = act_order}));
+    }
+    add(descents, round_coordinate_descent(weight, quantize(weight, {4, scheme}), observer));
+  }
+  emit("quant/gptq", gptqs);
+  emit("quant/coordinate descent", descents);
+}
+
+// Every format with what is fused with a layer.
+void quantized_layers(const Emit& emit) {
+  constexpr std::int64_t kOutputs = 70, kInputs = 256;
+  const std::pair<const char*, QuantSpec> kFormats[] = {
+      {"int8", {}},
+      {"int8 asymmetric", {.scheme = Scheme::asymmetric}},
+      {"int8 group", {.granularity = Granularity::group, .group_size = 64}},
+      {"int4", {.bits = 4}},
+      {"int4 group", {.bits = 4, .granularity = Granularity::group, .group_size = 32}},
+      {"int4 asymmetric group",
+       {.bits = 4, .scheme = Scheme::asymmetric, .granularity = Granularity::group, .group_size = 128}}};
+  for (const auto& [name, spec] : kFormats) {
+    Random random(11);
+    const auto matrix = [&](std::int64_t rows, std::int64_t columns) {
+      return random.floats(static_cast<std::size_t>(rows * columns), 1);
+    };
+    const auto layer_of = [&](std::int64_t rows, std::int64_t columns, const QuantSpec& format) {
+      const std::vector<float> w = matrix(rows, columns);
+      return QuantLinear(quantize({w.data(), DType::f32, {rows, columns}}, format));
+    };
+    const QuantLinear layer = layer_of(kOutputs, kInputs, spec), a = layer_of(kOutputs, 8, {}),
+                      b = layer_of(8, kInputs, {});
+    const std::vector<float> bias = matrix(1, kOutputs);
+    Digest digest;
+    for (const std::int64_t rows : {1, 3, 65}) {
+      const std::vector<float> x = matrix(rows, kInputs);
+      const ConstTensorView input{x.data(), DType::f32, {rows, kInputs}};
+      LinearOptions options{.bias = {bias.data(), DType::f32, {kOutputs}}};
+      Tensor y(DType::f32, {rows, kOutputs}), codes(DType::i8, {rows, kOutputs});
+      for (const Activation activation : {Activation::none, Activation::relu, Activation::gelu, Activation::silu,
+                                          Activation::tanh, Activation::sigmoid}) {
+        options.activation = activation;
+        layer.forward(input, y.view(), options);
+        digest.add(std::as_const(y).view());
+      }
+      options = {.clip = Clip{-3, 3}, .output = QuantParams{0.02F, 5}, .residual_a = &a, .residual_b = &b};
+      layer.forward(input, codes.view(), options);
+      digest.add(std::as_const(codes).view());
+      options = {.input = QuantParams{0.01F, spec == QuantSpec{} ? -7 : 0}};
+      layer.forward(input, y.view(), options);
+      digest.add(std::as_const(y).view());
+      low_rank(input, a, b, y.view());
+      digest.add(std::as_const(y).view());
+    }
+    emit(std::string("quant/linear ") + name, digest);
+  }
+}
+
 using Operator = void (*)(const Emit& emit);
-constexpr Operator kOperators[] = {update_rules, adafactor,      storage,           accumulation, quantization,
-                                   layers,       initial_values, quantized_formats, calibration};
+constexpr Operator kOperators[] = {update_rules, adafactor,       storage,           accumulation, quantization,
+                                   layers,       initial_values,  quantized_formats, calibration,  fake_quantization,
+                                   rounding,     quantized_layers};
 
 std::vector<std::string> all_lines() {
   std::vector<std::string> lines;

@@ -8,11 +8,13 @@
 #include <cstdint>
 #include <limits>
 #include <map>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
+#include "petrain/qat.hpp"
 #include "petrain/tensor.hpp"
 
 namespace petrain {
@@ -123,6 +125,17 @@ class Optimizer {
   // The same with the accumulated mean; resets the accumulator.
   StepInfo step(GradAccumulator& accumulated, const StepOptions& options = {});
 
+  // Trains a float32 parameter of an elementwise rule as its fake-quantized copy `out`, which is written here and in
+  // every step. Steps then take the gradient of the copy and let it through where the parameter is within the range of
+  // the integers; the norm, and clipping by it, are those of the gradient as it is given. They leave the gradient of
+  // the scale, with lsq_factor, in scale_gradient. Where the scale is a parameter of this optimizer too, its gradient
+  // in a step is what the step before has left there: it is one step behind, since the new scale must be known before
+  // the first element of the copy is written. A scale that is out of its range is put at the end of it. Whoever changes
+  // the parameter or the scale between two steps attaches again. Throws std::invalid_argument, before it writes
+  // anything, for what does not fit, and as fake_quantize does.
+  void attach_fake_quantize(std::size_t param, const FakeQuantized& copy);
+  void detach_fake_quantize(std::size_t param);
+
   std::size_t group_count() const { return groups_.size(); }
   std::size_t param_count() const { return params_.size(); }
   const RuleInfo& rule(std::size_t group) const;
@@ -151,6 +164,7 @@ class Optimizer {
     std::optional<DType> state_dtype;
     Rounding rounding;
   };
+  struct FakeQuant;
   struct Param {
     TensorView view;
     std::size_t group;
@@ -158,6 +172,8 @@ class Optimizer {
     std::array<double, kMostMemory> memory = {};
     std::vector<Tensor> states = {}, scales = {};
     Tensor extra = {};
+    std::shared_ptr<FakeQuant> fake_quant = {};
+    std::optional<std::size_t> scale_of = {};  // of the copy of which parameter this is the scale
   };
   struct Chunk {
     std::size_t param;
@@ -173,6 +189,11 @@ class Optimizer {
   void add_rows(Work& work, std::size_t index, const ConstTensorView& grad, Rows rows) const;
   StepInfo step_scaled(std::span<const ConstTensorView> grads, double scale, const StepOptions& options,
                        std::optional<DType> sums = std::nullopt);
+  void link_fake_quants();
+  void check_fake_quants() const;
+  void check_fake_quant(const FakeQuantized& copy, std::size_t param) const;
+  bool writes_to(const ConstTensorView& grad) const;
+  void prepare_fake_quants(Work& work, std::span<const ConstTensorView> grads, const StepOptions& options) const;
   void judge(Work& work, const std::vector<Chunk>& chunks, const StepOptions& options) const;
   void set_trust(Work& work, const std::vector<Chunk>& chunks) const;
   void take_matrix_norms(Work& work, const std::vector<Chunk>& chunks) const;
@@ -184,7 +205,8 @@ class Optimizer {
   std::vector<Param> params_;
   std::vector<std::size_t> by_address_;  // parameters that are not empty
   std::vector<Chunk> chunks_;
-  std::int64_t elements_ = 0;  // of all parameters
+  std::vector<std::pair<const std::byte*, const std::byte*>> fake_memory_;  // what steps write for copies, in order
+  std::int64_t elements_ = 0;                                               // of all parameters
 };
 
 }  // namespace petrain

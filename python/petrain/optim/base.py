@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, MutableMapping, Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from petrain import _core
 from petrain._core import StepInfo
 from petrain._params import BETAS, Array, Arrays, flatten, in_order, is_group_list, rule_info, split
 from petrain._state import check_state
 from petrain.accumulate import GradAccumulator
+
+if TYPE_CHECKING:
+    from petrain.quant.qat import LSQ
 
 _STATE_VERSION = 1
 
@@ -182,6 +185,60 @@ class Optimizer:
             return self._core.step_accumulated(grads._core, max_norm, grad_scale, max_value, check_finite)
         arrays = in_order(grads, self._names, "grads")
         return self._core.step(arrays, max_norm, grad_scale, max_value, zero_grads, check_finite)
+
+    def attach_fake_quantize(self, param: str | int, lsq: LSQ, out: Array) -> None:
+        """Train a parameter as the fake-quantized copy of it that ``lsq`` makes, within :meth:`step`.
+
+        The model computes with ``out``, and ``step`` takes the gradient of ``out`` in the place of the parameter's:
+        it goes to the parameter where that is within the range of the integers, and makes ``lsq.scale_gradient``.
+        Then ``out`` is written for the next step, while the parameter is in the processor's cache: all of it costs
+        little beside the step, where ``lsq.forward`` and ``lsq.backward`` read everything again.
+
+        The scales are trained where ``lsq.scale`` is a parameter too; its gradient is ``lsq.scale_gradient``, from the
+        step before: the new scale must be known before the first element of ``out`` is written, so scales are one step
+        behind the weights. ``zero_grads`` leaves it. ``grad_norm``, and clipping by it, take the gradient of ``out`` as
+        it is given. A skipped step changes neither ``out`` nor the scales nor ``scale_gradient``.
+
+        Args:
+            param: the name, or the index, of a float32 parameter. Its rule may not be a matrix rule (Adafactor, Muon,
+                GaLore, APOLLO), nor may that of the scale.
+            lsq: made for an array of the parameter's shape.
+            out: float32, or int8 for the integers (to be multiplied with ``lsq.scale``), in the parameter's shape. Is
+                written here, and by every step.
+
+        Whoever changes the parameter or the scales otherwise, as by loading a checkpoint, attaches again.
+
+        Raises:
+            ValueError: an argument is not as said, memory is used twice, or the parameter is not finite. Nothing was
+                changed.
+            KeyError, IndexError: there is no such parameter, or no such axis.
+
+        Example:
+            >>> import numpy as np
+            >>> from petrain.optim import AdamW
+            >>> from petrain.quant import LSQ
+            >>> w = np.array([[0.9, -0.4, 0.1]], np.float32)
+            >>> lsq, w_hat = LSQ(w, bits=4), np.empty_like(w)
+            >>> opt = AdamW([{"params": [w]}, {"params": [lsq.scale], "weight_decay": 0.0}], lr=0.01)
+            >>> opt.attach_fake_quantize(0, lsq, w_hat)
+            >>> for _ in range(200):
+            ...     error = w_hat - np.array([[0.7, -0.3, 0.1]], np.float32)
+            ...     info = opt.step([error, lsq.scale_gradient])
+            >>> bool(np.abs(w_hat - [[0.7, -0.3, 0.1]]).max() < 0.06)
+            True
+        """
+        _core.attach_fake_quantize(self._core, self._index(param), lsq.scale, lsq.scale_gradient, lsq._spec, out)
+
+    def detach_fake_quantize(self, param: str | int) -> None:
+        """Undo :meth:`attach_fake_quantize`: the gradient is the parameter's own again."""
+        _core.detach_fake_quantize(self._core, self._index(param))
+
+    def _index(self, param: str | int) -> int:
+        if isinstance(param, int):
+            return param
+        if self._names is None or param not in self._names:
+            raise KeyError(f"expected a parameter of {self._names or 'an optimizer without names'}, got {param!r}")
+        return self._names.index(param)
 
     @property
     def state_bytes(self) -> int:

@@ -1,4 +1,4 @@
-"""Arrays in int8 and int4, and a linear layer on int8 whose integer sums are exact.
+"""Arrays in int8 and int4, and layers on them whose integer sums are exact.
 
 ``w ≈ (values - zero_point) * scale`` with ``values = round(w / scale) + zero_point``, half to even, as ONNX's
 QuantizeLinear has it. Zero is always exactly zero, and where all is zero the scale is 1. The scale is at least 2⁻¹²⁶,
@@ -13,25 +13,87 @@ from petrain.quant.calibrate import (
     MSEObserver,
     PercentileObserver,
 )
-from petrain.quant.files import load, save
-from petrain.quant.linear import linear, low_rank, matmul_int
-from petrain.quant.params import ChannelParams, QuantParams, range_params
-from petrain.quant.tensor import QuantTensor, quantize
+from petrain.quant.conv import (
+    conv1d,
+    conv2d,
+)
+from petrain.quant.corrections import (
+    bias_correction,
+    lqer,
+    output_error,
+)
+from petrain.quant.files import (
+    load,
+    save,
+)
+from petrain.quant.hessian import (
+    HessianObserver,
+)
+from petrain.quant.linear import (
+    linear,
+    low_rank,
+    matmul_int,
+)
+from petrain.quant.params import (
+    ChannelParams,
+    QuantParams,
+    range_params,
+)
+from petrain.quant.qat import (
+    LSQ,
+    fake_quantize,
+    fake_quantize_backward,
+)
+from petrain.quant.rounding import (
+    RoundingReport,
+    gptq,
+    round_coordinate_descent,
+)
+from petrain.quant.sensitivity import (
+    Sensitivity,
+    SensitivityRow,
+    sensitivity,
+)
+from petrain.quant.smooth import (
+    Smoothed,
+    smooth_quant,
+)
+from petrain.quant.tensor import (
+    QuantTensor,
+    quantize,
+)
 
 __all__ = [
+    "LSQ",
     "ChannelParams",
     "EntropyObserver",
+    "HessianObserver",
     "MSEObserver",
     "MinMaxObserver",
     "MovingAverageObserver",
     "PercentileObserver",
     "QuantParams",
     "QuantTensor",
+    "RoundingReport",
+    "Sensitivity",
+    "SensitivityRow",
+    "Smoothed",
+    "bias_correction",
+    "conv1d",
+    "conv2d",
+    "fake_quantize",
+    "fake_quantize_backward",
+    "gptq",
     "linear",
     "load",
     "low_rank",
+    "lqer",
     "matmul_int",
+    "output_error",
     "quantize",
     "range_params",
+    "round_coordinate_descent",
     "save",
+    "sensitivity",
+    "smooth_quant",
 ]

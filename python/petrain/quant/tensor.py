@@ -55,6 +55,7 @@ class QuantTensor:
         make = _core.QuantTensor.from_integers
         self._core = make(values, scale, zero_point, bits, scheme, granularity, axis, group_size)
         self._layer: _core.QuantLinear | None = None
+        self._convs: dict[int, _core.QuantConv] = {}
 
     @classmethod
     def from_packed(
@@ -88,6 +89,7 @@ class QuantTensor:
         self = cls.__new__(cls)
         self._core = core
         self._layer = None
+        self._convs = {}
         return self
 
     def _linear(self) -> _core.QuantLinear:
@@ -95,6 +97,12 @@ class QuantTensor:
         if self._layer is None:
             self._layer = _core.QuantLinear(self._core)
         return self._layer
+
+    def _conv(self, groups: int) -> _core.QuantConv:
+        """The array as the weight of a convolution."""
+        if groups not in self._convs:
+            self._convs[groups] = _core.QuantConv(self._core, groups)
+        return self._convs[groups]
 
     @property
     def values(self) -> np.ndarray:

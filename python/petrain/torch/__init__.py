@@ -2,6 +2,7 @@
 
 A class here takes the arguments, with the defaults, of the class of the same name in torch.optim, and keeps its
 ``param_groups``, ``state`` and ``state_dict``. See :class:`Optimizer` for what all of them have beyond that.
+:class:`FakeQuantize` is a module for quantization-aware training.
 
 >>> import torch, petrain.torch
 >>> model = torch.nn.Linear(4, 1)
@@ -17,6 +18,7 @@ try:
 except ImportError as error:
     raise ImportError("petrain.torch needs PyTorch: pip install torch") from error
 
+from petrain.torch._fake_quantize import FakeQuantize
 from petrain.torch._optimizer import Optimizer
 from petrain.torch._rules import (
     APOLLO,
@@ -52,6 +54,7 @@ __all__ = [
     "Adam",
     "AdamW",
     "Adamax",
+    "FakeQuantize",
     "GaLore",
     "Lion",
     "Momentum",

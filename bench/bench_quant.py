@@ -1,0 +1,148 @@
+"""Products in int8 and int4 against onnxruntime and torch, float32 in and out, Python overhead included.
+
+    python bench/bench_quant.py [--only linear gemv lowrank conv] [--threads 1 2] [--json out.json]
+
+"linear" prints a table in GMAC/s and as a fraction of the machine's integer peak, a loop over registers of the best
+exact instructions. onnxruntime's default u8 × s8 products saturate on AVX2; "exact" is its x64quantprecision mode.
+"""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+from collections.abc import Callable
+from typing import Any
+
+import common
+import numpy as np
+import petrain
+import torch
+from bandwidth import sweeps_of
+from int_peak import int8_peak
+from petrain import quant
+from quant_conv import NETWORKS, compare
+from quant_rivals import ort_float32, ort_int4, ort_int8, torch_dynamic, torch_float32
+
+SIZES, ROWS = (256, 1024, 4096), (1, 16, 128, 1024)
+BARS = {  # of M = 128, K = N = 1024
+    ("int8", "torch float32"): 1.7,
+    ("int8", "onnxruntime exact"): 1.2,
+    ("int8", "onnxruntime"): 0.93,
+    ("int4 g32", "onnxruntime int4"): 2.0,
+}
+
+
+def normal(*shape: int) -> np.ndarray:
+    return np.random.default_rng(0).standard_normal(shape, np.float32)
+
+
+def int4(w: np.ndarray) -> quant.QuantTensor:
+    return quant.quantize(w, 4, granularity="group", group_size=32)
+
+
+def rivals(x: np.ndarray, w: np.ndarray, threads: int) -> dict[str, Callable[[], Any]]:
+    q8, q4 = quant.quantize(w), int4(w)
+    return {
+        "int8": lambda: quant.linear(x, q8),
+        "int4 g32": lambda: quant.linear(x, q4),
+        "onnxruntime": ort_int8(x, w, threads, exact=False),
+        "onnxruntime exact": ort_int8(x, w, threads, exact=True),
+        "onnxruntime int4": ort_int4(x, w, threads),
+        "onnxruntime float32": ort_float32(x, w, threads),
+        "torch float32": torch_float32(x, w),
+        "torch fbgemm": torch_dynamic(x, w, "fbgemm"),
+        "torch onednn": torch_dynamic(x, w, "onednn"),
+    }
+
+
+def linear(report: common.Report, threads: int, rounds: int) -> None:
+    peak = int8_peak() * threads
+    print(f"integer peak: {peak:.0f} GMAC/s with {threads} threads")
+    for size in SIZES:
+        for m in ROWS:
+            x, w = normal(m, size), normal(size, size)
+            calls = rivals(x, w, threads)
+            counted = (m, size) == (128, 1024)
+            times = common.race(calls, rounds if counted else 3, 0.2 if counted else 0.05)
+            rates = {name: m * size * size / times.median(name) / 1e9 for name in calls}
+            cells = "  ".join(f"{name} {rate:.1f}" for name, rate in rates.items())
+            print(f"M {m:4} K N {size:4}  GMAC/s: {cells}  int8 of the peak: {rates['int8'] / peak:.0%}", flush=True)
+            for (ours, theirs), bar in BARS.items():
+                if counted:
+                    work = f"{ours} M 128, K = N = 1024"
+                    report.add(work, threads, times.ratio(theirs, ours), theirs, bar)
+
+
+def gemv(report: common.Report, threads: int, rounds: int) -> None:
+    x, w = normal(1, 4096), normal(4096, 4096)
+    q8, q4 = quant.quantize(w), int4(w)
+    read = np.zeros(q8.values.nbytes // 4, np.float32)
+    times = common.race(
+        {
+            "int8": lambda: quant.linear(x, q8),
+            "int4 g32": lambda: quant.linear(x, q4),
+            "reading the same bytes": sweeps_of([([read], [])], threads),
+            "onnxruntime": ort_int8(x, w, threads, exact=False),
+            "onnxruntime int4": ort_int4(x, w, threads),
+            "torch float32": torch_float32(x, w),
+        },
+        rounds,
+    )
+    for theirs, bar in (("reading the same bytes", 0.9), ("onnxruntime", 1.0), ("torch float32", None)):
+        report.add("int8 M 1, 4096 x 4096", threads, times.ratio(theirs, "int8"), theirs, bar)
+    report.add(
+        "int4 g32 M 1, 4096 x 4096", threads, times.ratio("onnxruntime int4", "int4 g32"), "onnxruntime int4", None
+    )
+
+
+def lowrank(report: common.Report, threads: int, rounds: int) -> None:
+    n, rank = 4096, 512
+    x, dense = normal(1, n), normal(n, n)
+    a, b = quant.quantize(normal(n, rank)), quant.quantize(normal(rank, n))
+    calls = {"pair": lambda: quant.low_rank(x, a, b), "torch float32": torch_float32(x, dense)}
+    times = common.race(calls, rounds)
+    report.add("int8 low rank n/8, n = 4096, M 1", threads, times.ratio("torch float32", "pair"), "torch float32", 10)
+    for m in (1, 64):
+        for size, bar in ((1024, None), (4096, 1 / 1.05)):
+            x, q = normal(m, size), quant.quantize(normal(size, size))
+            pair = quant.quantize(normal(size, 8)), quant.quantize(normal(8, size))
+            times = common.race(
+                {
+                    "plain": lambda x=x, q=q: quant.linear(x, q),
+                    "residual": lambda x=x, q=q, pair=pair: quant.linear(x, q, residual=pair),
+                },
+                rounds,
+            )
+            work = f"int8 + rank 8, M {m}, {size} x {size}"
+            report.add(work, threads, times.ratio("plain", "residual"), "without the residual", bar)
+
+
+def conv(report: common.Report, threads: int, rounds: int) -> None:
+    for name, bar in (("resnet18", 1.3), ("mobilenet_v2", None)):
+        sums: dict[str, list[float]] = {}
+        for shape in NETWORKS[name]:
+            for rival, seconds in compare(shape, threads, rounds, 0.05).seconds.items():
+                total = sums.setdefault(rival, [0.0] * rounds)
+                sums[rival] = [a + shape.count * b for a, b in zip(total, seconds, strict=True)]
+        ratio = common.Times(sums).ratio("onnxruntime f32", "petrain int8")
+        report.add(f"conv2d int8, sum of {name}", threads, ratio, "onnxruntime f32", bar)
+
+
+PARTS = {"linear": linear, "gemv": gemv, "lowrank": lowrank, "conv": conv}
+
+
+def main() -> None:
+    args = common.arguments(__doc__, tuple(PARTS))
+    report = common.Report("quantized products")
+    for threads in args.threads:
+        petrain.set_num_threads(threads)
+        torch.set_num_threads(threads)
+        for part in args.only:
+            PARTS[part](report, threads, args.rounds)
+    report.finish(args.json)
+
+
+if __name__ == "__main__":
+    main()
