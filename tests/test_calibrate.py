@@ -49,7 +49,9 @@ def test_min_max(name, bits, scheme):
     check_params(observer, *observer.range())
 
 
-@pytest.mark.parametrize("shape", [(4,), (5, 3), (2, 7, 700), (3, 2, 5, 4), (2, 40_000), (40_000, 2), (1, 1, 1)])
+@pytest.mark.parametrize(
+    "shape", [(4,), (5, 3), (2, 7, 700), (3, 2, 5, 4), (2, 40_000), (40_000, 2), (99_999, 1), (1, 1)]
+)
 @pytest.mark.parametrize("dtype", [np.float32, np.float16])
 def test_min_max_of_channels(shape, dtype, threads, rng):
     first, second = (rng.standard_normal(shape).astype(dtype) for _ in range(2))

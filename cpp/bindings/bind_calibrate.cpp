@@ -5,6 +5,7 @@
 
 #include "arrays.hpp"
 #include "petrain/calibrate.hpp"
+#include "src/quant_spec.hpp"
 
 namespace petrain::python {
 namespace {
@@ -49,8 +50,6 @@ std::pair<py::array, py::array> ranges_of(const Observer& self) {
 
 std::pair<double, double> pair_of(Range range) { return {range.low, range.high}; }
 
-Scheme scheme_of(bool symmetric) { return symmetric ? Scheme::symmetric : Scheme::asymmetric; }
-
 template <class Observer>
 void observe(Observer& self, py::handle x) {
   const ArrayRef array = borrow(x, "x", Access::read);
@@ -81,22 +80,22 @@ void register_histogram(py::module_& module) {
            })
       .def(
           "percentile_range",
-          [](const Histogram& self, double percentile, bool symmetric) {
-            return pair_of(percentile_range(self, percentile, scheme_of(symmetric)));
+          [](const Histogram& self, double percentile, const std::string& scheme) {
+            return pair_of(percentile_range(self, percentile, scheme_from(scheme)));
           },
-          py::arg("percentile"), py::arg("symmetric"))
+          py::arg("percentile"), py::arg("scheme"))
       .def(
           "entropy_range",
-          [](const Histogram& self, int bits, bool symmetric) {
-            return pair_of(entropy_range(self, bits, scheme_of(symmetric)));
+          [](const Histogram& self, int bits, const std::string& scheme) {
+            return pair_of(entropy_range(self, bits, scheme_from(scheme)));
           },
-          py::arg("bits"), py::arg("symmetric"))
+          py::arg("bits"), py::arg("scheme"))
       .def(
           "mse_range",
-          [](const Histogram& self, int bits, bool symmetric) {
-            return pair_of(mse_range(self, bits, scheme_of(symmetric)));
+          [](const Histogram& self, int bits, const std::string& scheme) {
+            return pair_of(mse_range(self, bits, scheme_from(scheme)));
           },
-          py::arg("bits"), py::arg("symmetric"));
+          py::arg("bits"), py::arg("scheme"));
 }
 
 }  // namespace

@@ -1,12 +1,14 @@
 // What all observers check.
 #pragma once
 
+#include <bit>
 #include <cfloat>
 #include <cmath>
 #include <stdexcept>
 #include <string>
 
 #include "checks.hpp"
+#include "kernels/calibrate.hpp"
 #include "petrain/calibrate.hpp"
 #include "petrain/error.hpp"
 
@@ -14,6 +16,11 @@ namespace petrain {
 
 // Without a zero that has a sign.
 inline Range both_ways(double end) { return {0 - end, end}; }
+
+// The float32 whose bits are in_order; + 0 makes 0 of -0.
+inline double number_of(std::int32_t ordered) {
+  return static_cast<double>(std::bit_cast<float>(kernels::in_order(ordered))) + 0.0;
+}
 
 inline void require_some(std::int64_t count) {
   if (count == 0) throw Error("nothing was observed yet: call observe() first");

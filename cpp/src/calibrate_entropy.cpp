@@ -66,6 +66,7 @@ class EvenBins {
       if (p > 0) p_log_q += p * log_of(sum > 0 ? sum / filled : kNothing);
       within += sum;
     }
+    if (within == 0) return {};
     const double all = below_.back();
     return (p_log_p - p_log_q) / all - log_of(all) + log_of(within);
   }

@@ -1,11 +1,11 @@
 #include <algorithm>
-#include <bit>
 #include <utility>
 
 #include "calibrate_checks.hpp"
 #include "chunks.hpp"
 #include "isa.hpp"
 #include "quant_checks.hpp"
+#include "quant_spec.hpp"
 #include "storage.hpp"
 #include "threads.hpp"
 
@@ -19,28 +19,22 @@ struct Ordered {
       : low(channels, kernels::Extremes().low), high(channels, kernels::Extremes().high) {}
 };
 
-// x as (outer, channels, inner); without an axis, chunks of one channel.
+// x as (…, channels, inner).
 struct Layout {
-  std::int64_t outer = 1, channels = 1, inner = 1;
+  std::int64_t channels = 1, inner = 1;
 
   Layout(const Shape& shape, std::optional<int> axis) {
-    if (!axis) {
-      inner = element_count(shape);
-      return;
+    if (axis) {
+      const auto at = static_cast<std::size_t>(normalized_axis(*axis, shape));
+      channels = shape[at];
+      for (std::size_t d = at + 1; d < shape.size(); ++d) inner *= shape[d];
     }
-    const int dimensions = static_cast<int>(shape.size());
-    if (*axis < -dimensions || *axis >= dimensions) {
-      throw std::out_of_range("axis: expected " + std::to_string(-dimensions) + " to " +
-                              std::to_string(dimensions - 1) + " for shape " + shape_text(shape) + ", got " +
-                              std::to_string(*axis));
-    }
-    const int at = *axis < 0 ? *axis + dimensions : *axis;
-    for (int d = 0; d < dimensions; ++d) (d < at ? outer : d == at ? channels : inner) *= shape[d];
+    if (channels == 1) inner = element_count(shape);  // one long run in the place of columns of one element
   }
 
   // Elements begin … end - 1, which may start and stop anywhere.
-  void widen(const ConstTensorView& x, std::int64_t begin, std::int64_t end, Ordered& result) const {
-    const auto& kernels = *active_kernels().calibrate;
+  void widen(const kernels::CalibrateTable& kernels, const ConstTensorView& x, std::int64_t begin, std::int64_t end,
+             Ordered& result) const {
     const auto storage = storage_of(x.dtype);
     for (std::int64_t at = begin; at < end;) {
       std::int64_t size;
@@ -60,11 +54,6 @@ struct Layout {
     }
   }
 };
-
-// + 0 makes -0 the only zero there is.
-double number_of(std::int32_t ordered) {
-  return static_cast<double>(std::bit_cast<float>(kernels::in_order(ordered))) + 0.0;
-}
 
 void require_state(std::optional<int> axis, const std::vector<Range>& ranges, std::int64_t count) {
   require_count_within(count, 0, "count");
@@ -101,9 +90,10 @@ std::vector<Range> extremes(const ConstTensorView& x, std::optional<int> axis) {
   const std::int64_t size = x.size(), chunks = (size + kChunk - 1) / kChunk;
   const int threads = threads_for(size / kElementsPerThread);
   std::vector<Ordered> parts(static_cast<std::size_t>(threads), Ordered(layout.channels));
+  const auto& kernels = *active_kernels().calibrate;
   parallel(threads, [&](const Team& team) {
     const ChunkRange mine = team.share(chunks);
-    layout.widen(x, mine.begin * kChunk, std::min(mine.end * kChunk, size), parts[team.rank]);
+    layout.widen(kernels, x, mine.begin * kChunk, std::min(mine.end * kChunk, size), parts[team.rank]);
   });
   std::vector<Range> ranges(static_cast<std::size_t>(layout.channels));
   for (std::size_t c = 0; c < ranges.size(); ++c) {

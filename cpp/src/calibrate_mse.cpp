@@ -4,6 +4,7 @@
 #include "calibrate_checks.hpp"
 #include "isa.hpp"
 #include "quant_checks.hpp"
+#include "quant_spec.hpp"
 
 namespace petrain {
 namespace {
@@ -36,16 +37,15 @@ class SquaredErrors {
   double of(Range range) const {
     const QuantParams params = range_params(range.low, range.high, bits_, scheme_);
     const double scale = params.scale;
-    const int greatest = (1 << (bits_ - 1)) - 1;
-    const double least = (scheme_ == Scheme::symmetric ? -greatest : -greatest - 1) - params.zero_point;
-    const double most = greatest - params.zero_point;
+    const kernels::Limits limits = limits_of({.bits = bits_, .scheme = scheme_});
+    const double least = limits.least - params.zero_point, most = limits.most - params.zero_point;
     const auto& kernels = *active_kernels().calibrate;
     double sum = scale * kernels.error({edges_.data(), weights_.data(), std::ssize(edges_), 1 / scale, least, most});
     for (const Histogram::Bin& point : points_) {
       const double x = point.low / scale, error = x - std::nearbyint(std::clamp(x, least, most));
       sum += static_cast<double>(point.count) * error * error;
     }
-    return sum * scale * scale;
+    return std::max(sum, 0.0) * scale * scale;  // rounding can leave less than nothing
   }
 
  private:

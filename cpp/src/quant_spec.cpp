@@ -20,6 +20,12 @@ void require_known(const QuantSpec& spec) {
   }
 }
 
+std::int64_t channel_size(const QuantSpec& spec, const Shape& shape) {
+  return element_count(shape) / shape[static_cast<std::size_t>(spec.axis)];
+}
+
+}  // namespace
+
 int normalized_axis(int axis, const Shape& shape) {
   const int dimensions = static_cast<int>(shape.size());
   if (axis < -dimensions || axis >= dimensions) {
@@ -28,12 +34,6 @@ int normalized_axis(int axis, const Shape& shape) {
   }
   return axis < 0 ? axis + dimensions : axis;
 }
-
-std::int64_t channel_size(const QuantSpec& spec, const Shape& shape) {
-  return element_count(shape) / shape[static_cast<std::size_t>(spec.axis)];
-}
-
-}  // namespace
 
 const char* scheme_name(Scheme scheme) { return scheme == Scheme::symmetric ? "symmetric" : "asymmetric"; }
 

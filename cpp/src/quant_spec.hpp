@@ -13,6 +13,9 @@ Scheme scheme_from(const std::string& name);  // std::invalid_argument where the
 const char* granularity_name(Granularity granularity);
 Granularity granularity_from(const std::string& name);
 
+// From 0 up; std::out_of_range where the shape has no such axis.
+int normalized_axis(int axis, const Shape& shape);
+
 // The spec as a QuantTensor of this shape keeps it: its axis is 0 or more. Throws where it is no format, or none of
 // this shape; `what` names the array in messages.
 QuantSpec checked_spec(QuantSpec spec, const Shape& shape, const std::string& what);

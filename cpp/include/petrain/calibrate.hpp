@@ -112,13 +112,13 @@ Range percentile_range(const Histogram& seen, double percentile, Scheme scheme);
 
 // Whose distribution, after quantization, is the nearest in Kullback-Leibler divergence: Migacz, 8-bit inference with
 // TensorRT, GTC 2017, with magnitudes in 2048 bins (asymmetric: 4096 at each side of 0) and thresholds from 1/16 of the
-// largest magnitude. Exact zeros, which stay zero, are left out, and
-// at most half of the rest may lie outside: what clips all resembles itself.
+// largest magnitude. Exact zeros, which stay zero, are left out, and at most half of the rest may lie outside: what is
+// clipped to one value resembles itself.
 Range entropy_range(const Histogram& seen, int bits, Scheme scheme);
 
-// With the least sum of squared quantization errors among ranges whose ends are 2^(-i / 32) of the extremes, from
-// them down to 1/16 of the root mean square at that side, and then 2^(±i / 128) around the best. Numbers are taken as
-// spread evenly over their bin.
+// With the least sum of squared quantization errors among ranges whose ends are 2^(-i / 32) of the extremes, from them
+// down to 1/16 of the root mean square at that side, and then 2^(±i / 128) around the best. Numbers are taken as spread
+// evenly over their bin.
 Range mse_range(const Histogram& seen, int bits, Scheme scheme);
 
 // What mse_range minimises, for quantization with range_params(range, …), as a mean over all numbers.

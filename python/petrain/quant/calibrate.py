@@ -154,10 +154,6 @@ class _HistogramObserver(Observer):
         low, high = self.range()
         return range_params(low, high, self.bits, self.scheme)
 
-    @property
-    def _symmetric(self) -> bool:
-        return self.scheme == "symmetric"
-
     def _parts(self) -> dict[str, Any]:
         (low, high), (bins, counts) = self._seen.extremes(), self._seen.parts()
         return {"low": low, "high": high, "bins": bins, "counts": counts}
@@ -204,7 +200,7 @@ class PercentileObserver(_HistogramObserver):
         Raises:
             petrain.Error: nothing was observed yet.
         """
-        return self._seen.percentile_range(self.percentile, self._symmetric)
+        return self._seen.percentile_range(self.percentile, self.scheme)
 
 
 class EntropyObserver(_HistogramObserver):
@@ -242,7 +238,7 @@ class EntropyObserver(_HistogramObserver):
         Raises:
             petrain.Error: nothing was observed yet.
         """
-        return self._seen.entropy_range(self.bits, self._symmetric)
+        return self._seen.entropy_range(self.bits, self.scheme)
 
 
 class MSEObserver(_HistogramObserver):
@@ -275,4 +271,4 @@ class MSEObserver(_HistogramObserver):
         Raises:
             petrain.Error: nothing was observed yet.
         """
-        return self._seen.mse_range(self.bits, self._symmetric)
+        return self._seen.mse_range(self.bits, self.scheme)
