@@ -24,6 +24,7 @@ __all__: list[str] = [
     "Optimizer",
     "QuantConv",
     "QuantLinear",
+    "QuantRnn",
     "QuantTensor",
     "ReLU",
     "Sequential",
@@ -38,7 +39,9 @@ __all__: list[str] = [
     "cpu_info",
     "cross_entropy",
     "detach_fake_quantize",
+    "embedding",
     "factorize",
+    "factorize_outputs",
     "fake_quantize",
     "fake_quantize_backward",
     "get_num_threads",
@@ -59,6 +62,7 @@ __all__: list[str] = [
     "quantize",
     "range_params",
     "read_safetensors",
+    "rnn_bidirectional",
     "round_coordinate_descent",
     "rules",
     "save_model",
@@ -266,6 +270,10 @@ class QuantLinear:
     @property
     def packed_nbytes(self) -> int: ...
 
+class QuantRnn:
+    def __init__(self, cell: str, w_ih: QuantLinear, w_hh: QuantLinear, b_ih: typing.Any, b_hh: typing.Any) -> None: ...
+    def forward(self, x: typing.Any, h0: typing.Any, c0: typing.Any, lengths: typing.Any, reverse: bool) -> tuple: ...
+
 class Histogram:
     @typing.overload
     def __init__(self) -> None: ...
@@ -277,16 +285,14 @@ class Histogram:
         low: typing.SupportsFloat | typing.SupportsIndex,
         high: typing.SupportsFloat | typing.SupportsIndex,
     ) -> None: ...
-    def entropy_range(
-        self, bits: typing.SupportsInt | typing.SupportsIndex, symmetric: bool
-    ) -> tuple[float, float]: ...
+    def entropy_range(self, bits: typing.SupportsInt | typing.SupportsIndex, scheme: str) -> tuple[float, float]: ...
     def extremes(self) -> tuple[float, float]: ...
     def merge(self, other: Histogram) -> None: ...
-    def mse_range(self, bits: typing.SupportsInt | typing.SupportsIndex, symmetric: bool) -> tuple[float, float]: ...
+    def mse_range(self, bits: typing.SupportsInt | typing.SupportsIndex, scheme: str) -> tuple[float, float]: ...
     def observe(self, x: typing.Any) -> None: ...
     def parts(self) -> tuple[numpy.ndarray, numpy.ndarray]: ...
     def percentile_range(
-        self, percentile: typing.SupportsFloat | typing.SupportsIndex, symmetric: bool
+        self, percentile: typing.SupportsFloat | typing.SupportsIndex, scheme: str
     ) -> tuple[float, float]: ...
     @property
     def count(self) -> int: ...
@@ -553,6 +559,7 @@ def cpu_info() -> dict:
 
 def cross_entropy(logits: typing.Any, labels: numpy.ndarray) -> tuple[float, numpy.ndarray]: ...
 def detach_fake_quantize(optimizer: Optimizer, param: typing.SupportsInt | typing.SupportsIndex) -> None: ...
+def embedding(table: QuantTensor, ids: typing.Any, dtype: str) -> numpy.ndarray: ...
 def factorize(
     w: typing.Any,
     rank: typing.SupportsInt | typing.SupportsIndex | None,
@@ -564,6 +571,12 @@ def factorize(
     (a, b, rel_error)
     """
 
+def factorize_outputs(
+    w: typing.Any,
+    hessian: HessianObserver,
+    rank: typing.SupportsInt | typing.SupportsIndex,
+    damping: typing.SupportsFloat | typing.SupportsIndex,
+) -> tuple[numpy.ndarray, numpy.ndarray]: ...
 def fake_quantize(
     x: typing.Any,
     scale: typing.Any,
@@ -681,6 +694,9 @@ def read_safetensors(path: typing.Any) -> tuple[dict[str, str], dict]:
     The metadata and the tensors of a safetensors file.
     """
 
+def rnn_bidirectional(
+    forward: QuantRnn, backward: QuantRnn, x: typing.Any, h0: typing.Any, c0: typing.Any, lengths: typing.Any
+) -> tuple: ...
 def round_coordinate_descent(
     w: typing.Any,
     q: QuantTensor,
