@@ -29,10 +29,15 @@ inline Bytes low(Bytes x) { return _mm256_and_si256(x, _mm256_set1_epi8(15)); }
 inline Bytes high(Bytes x) { return _mm256_and_si256(_mm256_srli_epi16(x, 4), _mm256_set1_epi8(15)); }
 inline Bytes broadcast(int32_t four) { return _mm256_set1_epi32(four); }
 inline Packed start(int32_t offset) { return _mm256_set1_epi32(offset); }
+#if defined(__AVX512VNNI__)
+inline Packed add_products(Packed sums, Bytes weights, Bytes a) { return _mm256_dpbusd_epi32(sums, weights, a); }
+inline Totals totals(Packed sums) { return sums; }
+#else
 inline Packed add_products(Packed sums, Bytes weights, Bytes a) {
   return _mm256_add_epi16(sums, _mm256_maddubs_epi16(weights, a));
 }
 inline Totals totals(Packed sums) { return _mm256_madd_epi16(sums, _mm256_set1_epi16(1)); }
+#endif
 inline Totals add(Totals a, Totals b) { return _mm256_add_epi32(a, b); }
 inline Totals less_products(Totals x, const int32_t* zeros, int32_t row_sum) {
   const __m256i z = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(zeros));
@@ -113,9 +118,9 @@ inline int32_t four(const int8_t* from) {
   return bytes;
 }
 
-// -8 Σ a over 32 of a row, in the lanes to which `start` gives it. With AVX2 those are two int16, which may wrap: with
+// -8 Σ a over 32 of a row, in the lanes to which `start` gives it. Without VNNI, AVX2 has two int16, which may wrap: with
 // the products, from -16384 to 16384 in a lane, they come back.
-#if defined(__AVX2__)
+#if defined(__AVX2__) && !defined(__AVX512VNNI__)
 inline int32_t offset_of(const int8_t* a) {
   const __m256i pairs =
       _mm256_maddubs_epi16(_mm256_set1_epi8(8), _mm256_loadu_si256(reinterpret_cast<const __m256i*>(a)));

@@ -41,12 +41,14 @@ inline Integers odd_bytes(Integers x) { return _mm_srai_epi16(x, 8); }
 inline Integers all32(int32_t x) { return _mm_set1_epi32(x); }
 #endif
 
-// Four bytes, or two int16, in every 32 bits.
-inline Integers broadcast(const void* from) {
-  int32_t four;
-  __builtin_memcpy(&four, from, sizeof four);
-  return all32(four);
+// Four bytes, or two int16.
+inline int32_t four(const void* from) {
+  int32_t bytes;
+  __builtin_memcpy(&bytes, from, sizeof bytes);
+  return bytes;
 }
+
+inline Integers broadcast(const void* from) { return all32(four(from)); }
 
 constexpr int kRows = 4, kVectors = 2;  // the sums of a tile in registers
 constexpr int kColumns = kVectors * static_cast<int>(sizeof(Integers) / sizeof(int32_t));
@@ -116,23 +118,29 @@ void prepare_unsigned(const int8_t* __restrict row, ptrdiff_t k, void* __restric
 
 #if defined(__AVX512VNNI__)
 
+// R rows, each in two sums, so that no instruction waits for the one before.
 template <int R>
 void tile_vnni_part(const IntTileArgs& args, int row) {
   const auto* a = static_cast<const uint8_t*>(args.a) + row * args.a_stride;
   const int8_t* b = args.panel;
   const __m512i start = _mm512_mullo_epi32(_mm512_loadu_si512(args.column_sums), _mm512_set1_epi32(-128));
-  __m512i sums[R];
-  for (int i = 0; i < R; ++i) sums[i] = start;
-  for (ptrdiff_t p = 0; p < args.k; p += 4, a += 4, b += kPanel * 4) {
-    const __m512i columns = _mm512_load_si512(b);
+  __m512i first[R], second[R];
+  for (int i = 0; i < R; ++i) {
+    first[i] = start;
+    second[i] = _mm512_setzero_si512();
+  }
+  for (ptrdiff_t p = 0; p < args.k; p += kDepthStep, a += kDepthStep, b += kPanel * kDepthStep) {
+    const __m512i b_first = _mm512_load_si512(b), b_second = _mm512_load_si512(b + kPanel * 4);
 #pragma GCC unroll 8
     for (int i = 0; i < R; ++i) {
-      int32_t four;
-      __builtin_memcpy(&four, a + i * args.a_stride, sizeof four);
-      sums[i] = _mm512_dpbusd_epi32(sums[i], _mm512_set1_epi32(four), columns);
+      const uint8_t* at = a + i * args.a_stride;
+      first[i] = _mm512_dpbusd_epi32(first[i], _mm512_set1_epi32(four(at)), b_first);
+      second[i] = _mm512_dpbusd_epi32(second[i], _mm512_set1_epi32(four(at + 4)), b_second);
     }
   }
-  for (int i = 0; i < R; ++i) _mm512_storeu_si512(args.sums + (row + i) * args.sums_stride, sums[i]);
+  for (int i = 0; i < R; ++i) {
+    _mm512_storeu_si512(args.sums + (row + i) * args.sums_stride, _mm512_add_epi32(first[i], second[i]));
+  }
 }
 
 void tile_vnni(const IntTileArgs& args) {
@@ -320,12 +328,12 @@ inline void add_column(const ExcessArgs& args, int row, int column, __m256i (&su
     for (int i = 0; i < 4; ++i) a[i] = load(args.transposed + static_cast<ptrdiff_t>(args.k[e + i]) * kMostRows + row);
     const __m256i low01 = _mm256_unpacklo_epi8(a[0], a[1]), high01 = _mm256_unpackhi_epi8(a[0], a[1]);
     const __m256i low23 = _mm256_unpacklo_epi8(a[2], a[3]), high23 = _mm256_unpackhi_epi8(a[2], a[3]);
-    const __m256i four[4] = {_mm256_unpacklo_epi16(low01, low23), _mm256_unpackhi_epi16(low01, low23),
+    const __m256i quads[4] = {_mm256_unpacklo_epi16(low01, low23), _mm256_unpackhi_epi16(low01, low23),
                              _mm256_unpacklo_epi16(high01, high23), _mm256_unpackhi_epi16(high01, high23)};
     const __m256i values = broadcast(args.values + e);
 #pragma GCC unroll 4
     for (int i = 0; i < 4; ++i) {
-      sums[i] = add32(sums[i], _mm256_madd_epi16(_mm256_maddubs_epi16(four[i], values), ones));
+      sums[i] = add32(sums[i], _mm256_madd_epi16(_mm256_maddubs_epi16(quads[i], values), ones));
     }
   }
 }

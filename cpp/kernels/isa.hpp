@@ -6,3 +6,5 @@
 
 // The one symbol that a kernel file exports: petrain::kernels::<table>_<isa>.
 #define PETRAIN_TABLE(table) PETRAIN_CONCAT(PETRAIN_CONCAT(table, _), PETRAIN_ISA)
+// The same of the set that this one extends, for tables that are not compiled again.
+#define PETRAIN_BASE_TABLE(table) PETRAIN_CONCAT(PETRAIN_CONCAT(table, _), PETRAIN_BASE_ISA)

@@ -5,39 +5,40 @@
 
 namespace petrain::kernels {
 
-extern const FakeQuantTable PETRAIN_TABLE(fake_quant);
-extern const ActivationTable PETRAIN_TABLE(activation);
-extern const CalibrateTable PETRAIN_TABLE(calibrate);
-extern const ConvTable PETRAIN_TABLE(conv);
-extern const GemmTable PETRAIN_TABLE(gemm);
+// Sets that extend another one compile only the products of integers again.
+extern const FakeQuantTable PETRAIN_BASE_TABLE(fake_quant);
+extern const ActivationTable PETRAIN_BASE_TABLE(activation);
+extern const CalibrateTable PETRAIN_BASE_TABLE(calibrate);
+extern const ConvTable PETRAIN_BASE_TABLE(conv);
+extern const GemmTable PETRAIN_BASE_TABLE(gemm);
 extern const Int4GemmTable PETRAIN_TABLE(int4_gemm);
 extern const IntGemmTable PETRAIN_TABLE(int_gemm);
-extern const MatrixTable PETRAIN_TABLE(matrix);
-extern const NnTable PETRAIN_TABLE(nn);
-extern const OptimTable PETRAIN_TABLE(optim);
-extern const QuantTable PETRAIN_TABLE(quant);
-extern const QuantFormatTable PETRAIN_TABLE(quant_format);
-extern const ReduceTable PETRAIN_TABLE(reduce);
-extern const RnnTable PETRAIN_TABLE(rnn);
-extern const WideTable PETRAIN_TABLE(wide);
+extern const MatrixTable PETRAIN_BASE_TABLE(matrix);
+extern const NnTable PETRAIN_BASE_TABLE(nn);
+extern const OptimTable PETRAIN_BASE_TABLE(optim);
+extern const QuantTable PETRAIN_BASE_TABLE(quant);
+extern const QuantFormatTable PETRAIN_BASE_TABLE(quant_format);
+extern const ReduceTable PETRAIN_BASE_TABLE(reduce);
+extern const RnnTable PETRAIN_BASE_TABLE(rnn);
+extern const WideTable PETRAIN_BASE_TABLE(wide);
 
 extern const KernelTable PETRAIN_TABLE(kernels) = {
     .isa = PETRAIN_STRING(PETRAIN_ISA),
-    .fake_quant = &PETRAIN_TABLE(fake_quant),
-    .activation = &PETRAIN_TABLE(activation),
-    .calibrate = &PETRAIN_TABLE(calibrate),
-    .conv = &PETRAIN_TABLE(conv),
-    .gemm = &PETRAIN_TABLE(gemm),
+    .fake_quant = &PETRAIN_BASE_TABLE(fake_quant),
+    .activation = &PETRAIN_BASE_TABLE(activation),
+    .calibrate = &PETRAIN_BASE_TABLE(calibrate),
+    .conv = &PETRAIN_BASE_TABLE(conv),
+    .gemm = &PETRAIN_BASE_TABLE(gemm),
     .int4_gemm = &PETRAIN_TABLE(int4_gemm),
     .int_gemm = &PETRAIN_TABLE(int_gemm),
-    .matrix = &PETRAIN_TABLE(matrix),
-    .nn = &PETRAIN_TABLE(nn),
-    .optim = &PETRAIN_TABLE(optim),
-    .quant = &PETRAIN_TABLE(quant),
-    .quant_format = &PETRAIN_TABLE(quant_format),
-    .reduce = &PETRAIN_TABLE(reduce),
-    .rnn = &PETRAIN_TABLE(rnn),
-    .wide = &PETRAIN_TABLE(wide),
+    .matrix = &PETRAIN_BASE_TABLE(matrix),
+    .nn = &PETRAIN_BASE_TABLE(nn),
+    .optim = &PETRAIN_BASE_TABLE(optim),
+    .quant = &PETRAIN_BASE_TABLE(quant),
+    .quant_format = &PETRAIN_BASE_TABLE(quant_format),
+    .reduce = &PETRAIN_BASE_TABLE(reduce),
+    .rnn = &PETRAIN_BASE_TABLE(rnn),
+    .wide = &PETRAIN_BASE_TABLE(wide),
 };
 
 }  // namespace petrain::kernels

@@ -27,7 +27,7 @@ namespace {
 #if defined(__x86_64__)
 // cpuid says what the processor can do, xgetbv what the operating system saves at a context switch.
 struct X86 {
-  bool avx2 = false, avx512 = false;
+  bool avx2 = false, avx512 = false, avx512_vnni = false;
 
   X86() {
     unsigned a, b, c, d;
@@ -40,6 +40,7 @@ struct X86 {
     avx2 = (xcr0 & kYmm) == kYmm && fma && f16c && (b & bit_AVX2) && (b & bit_BMI2);
     avx512 = avx2 && (xcr0 & kZmm) == kZmm && (b & bit_AVX512F) && (b & bit_AVX512BW) && (b & bit_AVX512VL) &&
              (b & bit_AVX512DQ);
+    avx512_vnni = avx512 && (c & bit_AVX512VNNI);
   }
 };
 #endif
@@ -47,8 +48,9 @@ struct X86 {
 bool machine_runs(std::string_view isa) {
 #if defined(__x86_64__)
   static const X86 x86;
-  if (isa == "avx2") return x86.avx2;
+  if (isa == "avx2" || isa == "vnni_emulated") return x86.avx2;
   if (isa == "avx512") return x86.avx512;
+  if (isa == "avx512_vnni") return x86.avx512_vnni;
 #elif defined(__aarch64__)
 #if defined(__linux__)
   if (isa == "neon_dotprod") {

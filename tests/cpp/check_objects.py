@@ -1,11 +1,12 @@
 """Checks the kernel boundary (docs/isa.md) on the object files of one instruction set.
 
-    check_objects.py --isa ISA --nm NM --readelf READELF OBJECT ...
+    check_objects.py --isa ISA --base BASE --nm NM --readelf READELF OBJECT ...
     check_objects.py --isa ISA --nm NM --readelf READELF --self-test COMPILER
 
 What inline code compiled with AVX flags leaves behind, a weak symbol, the linker shares with the whole program, and
 a machine without AVX then runs it. So an object file may define nothing but its own tables, needs nothing that
-other instruction sets define, and runs nothing before main.
+other instruction sets define, and runs nothing before main. A set that extends another one, its base, may use
+the base's tables.
 """
 
 from __future__ import annotations
@@ -27,19 +28,17 @@ EXACT_MATH = {
 
 
 class Objects:
-    def __init__(self, isa: str, nm: str, readelf: str) -> None:
-        self.isa, self.nm, self.readelf = isa, nm, readelf
+    def __init__(self, isa: str, base: str, nm: str, readelf: str) -> None:
+        self.isa, self.base, self.nm, self.readelf = isa, base, nm, readelf
         self.defined: set[str] = set()
         self.used: set[str] = set()
         self.needed: set[str] = set()
         self.problems: list[str] = []
 
-    def table(self, symbol: str) -> str | None:
-        """The name of a table petrain::kernels::<name>_<isa>, for its mangled symbol."""
+    def is_table(self, symbol: str, isa: str) -> bool:
+        """Whether this is the mangled symbol of a table petrain::kernels::<name>_<isa>."""
         found = re.fullmatch(r"_ZN7petrain7kernels(\d+)(\w+)E", symbol)
-        if found is None or len(found[2]) != int(found[1]) or not found[2].endswith(f"_{self.isa}"):
-            return None
-        return found[2]
+        return found is not None and len(found[2]) == int(found[1]) and found[2].endswith(f"_{isa}")
 
     def read(self, path: Path) -> None:
         for line in output(self.nm, "-P", str(path)).splitlines():
@@ -49,7 +48,7 @@ class Objects:
             elif kind == "U":
                 self.needs(path, symbol)
             elif kind.isupper():
-                if self.table(symbol) is not None:
+                if self.is_table(symbol, self.isa):
                     self.defined.add(symbol)
                 else:
                     self.problems.append(f"{path.name}: global symbol {symbol} is not a table of {self.isa}")
@@ -57,8 +56,10 @@ class Objects:
             self.problems.append(f"{path.name}: section {section}: a static object has a constructor")
 
     def needs(self, path: Path, symbol: str) -> None:
-        if self.table(symbol) is not None:
+        if self.is_table(symbol, self.isa):
             self.used.add(symbol)
+        elif self.is_table(symbol, self.base):
+            return
         elif symbol in MEMORY | EXACT_MATH:
             self.needed.add(symbol)
         else:
@@ -80,6 +81,7 @@ def output(*command: str) -> str:
 # What each piece of code must be reported as; None: as nothing.
 SELF_TEST = {
     "namespace { int f() { return 1; } } extern const Table TABLE = {f};": None,
+    "extern const Table f_base; extern const Table* const TABLE = &f_base;": None,
     "inline int f() { return 1; } extern const Table TABLE = {f};": "weak symbol",
     "template <class T> int f() { return T(1); } extern const Table TABLE = {f<int>};": "weak symbol",
     "inline int count = 0; namespace { int f() { return count++; } } extern const Table TABLE = {f};": "weak symbol",
@@ -100,7 +102,7 @@ def self_test(isa: str, nm: str, readelf: str, compiler: str) -> int:
             body = code.replace("TABLE", f"optim_{isa}").replace("ISA", isa)
             source.write_text(f"namespace petrain::kernels {{ struct Table {{ int (*f)(); }};\n{body}\n}}\n")
             output(compiler, "-std=c++20", "-O1", "-fPIC", "-fvisibility=hidden", "-c", str(source), "-o", str(target))
-            problems = Objects(isa, nm, readelf).check([target])
+            problems = Objects(isa, "base", nm, readelf).check([target])
             caught = any(expected in problem for problem in problems) if expected else not problems
             print(f"{'ok  ' if caught else 'FAIL'} {expected or 'nothing to report'}: {code}")
             failures += not caught
@@ -110,6 +112,7 @@ def self_test(isa: str, nm: str, readelf: str, compiler: str) -> int:
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--isa", required=True)
+    parser.add_argument("--base", required=True)
     parser.add_argument("--nm", required=True)
     parser.add_argument("--readelf", required=True)
     parser.add_argument("--self-test", metavar="COMPILER")
@@ -117,7 +120,7 @@ def main() -> None:
     args = parser.parse_args()
     if args.self_test:
         sys.exit(1 if self_test(args.isa, args.nm, args.readelf, args.self_test) else 0)
-    objects = Objects(args.isa, args.nm, args.readelf)
+    objects = Objects(args.isa, args.base, args.nm, args.readelf)
     problems = objects.check(args.objects)
     print(
         f"kernels {args.isa}: {len(args.objects)} object files, {len(objects.defined)} tables, "
