@@ -4,12 +4,16 @@
 # -O3 stands after the build type's flags: kernels are optimized in Debug builds too.
 set(PETRAIN_KERNEL_FLAGS -O3 -fno-math-errno -fno-trapping-math -ffp-contract=off -fopenmp-simd
     -fvisibility=hidden -fno-exceptions -fno-rtti -fno-threadsafe-statics)
+set(PETRAIN_ONLY_ISAS "" CACHE STRING "The instruction sets to build, for a smaller library; empty: all of the processor")
 set(PETRAIN_ISAS)
 include(CheckIncludeFileCXX)
 
 # With EXTENDS, only SOURCES are compiled again, and all other tables are those of the set that is named.
 function(petrain_add_isa isa)
   cmake_parse_arguments(PARSE_ARGV 1 arg "" "EXTENDS" "FLAGS;SOURCES")
+  if(PETRAIN_ONLY_ISAS AND NOT isa IN_LIST PETRAIN_ONLY_ISAS)
+    return()
+  endif()
   set(base ${isa})
   set(sources ${PETRAIN_KERNEL_SOURCES})
   if(arg_EXTENDS)
@@ -49,4 +53,7 @@ elseif(_cpu MATCHES "^(aarch64|arm64)$")
   petrain_add_isa(neon_dotprod FLAGS -march=armv8.2-a+dotprod+fp16)
 else()
   petrain_add_isa(baseline)
+endif()
+if(NOT PETRAIN_ISAS)
+  message(FATAL_ERROR "PETRAIN_ONLY_ISAS: expected sets of ${CMAKE_SYSTEM_PROCESSOR}, got ${PETRAIN_ONLY_ISAS}")
 endif()
