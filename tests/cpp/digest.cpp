@@ -349,8 +349,11 @@ void recurrent(const Emit& emit) {
       const std::int64_t gates = cell == Cell::lstm ? 4 : 3, inputs = 96, hidden = 32;
       const auto layer = [&, c = cell, s = spec] {
         const std::vector<float> b_ih = random.floats(gates * hidden, 1), b_hh = random.floats(gates * hidden, 1);
-        return QuantRnn(c, quantized(random, gates * hidden, inputs, s), quantized(random, gates * hidden, hidden, s),
-                        {b_ih.data(), DType::f32, {gates * hidden}}, {b_hh.data(), DType::f32, {gates * hidden}});
+        // In statements of their own: compilers differ in the order in which they evaluate arguments.
+        QuantTensor w_ih = quantized(random, gates * hidden, inputs, s);
+        QuantTensor w_hh = quantized(random, gates * hidden, hidden, s);
+        return QuantRnn(c, std::move(w_ih), std::move(w_hh), {b_ih.data(), DType::f32, {gates * hidden}},
+                        {b_hh.data(), DType::f32, {gates * hidden}});
       };
       const QuantRnn there = layer(), back = layer();
       for (const auto& [steps, batch] : {std::pair<std::int64_t, std::int64_t>{1, 1}, {20, 1}, {9, 37}}) {
