@@ -78,7 +78,7 @@ def test_sums_that_int32_may_not_hold_are_refused():
     q = quant.quantize(w, scheme="asymmetric")
     assert quant.linear(w, q).shape == (1, 1)
     with pytest.raises(ValueError, match=r"at most 33025 products.*got 33026"):
-        quant.linear(w, q, x_params=QuantParams(1.0, 1))
+        quant.linear(w, q, x_params=QuantParams(1.0, 1, scheme="asymmetric"))
 
 
 EXACT = {
@@ -119,13 +119,20 @@ def test_clip_comes_after_the_activation(rng):
 def test_results_in_int8(name, rng):
     x, w = rng.standard_normal((9, 64), np.float32), rng.standard_normal((40, 64), np.float32)
     q, bias = quant.quantize(w, **FORMATS[name]), rng.standard_normal(40, np.float32)
-    for params in (QuantParams(0.1), QuantParams(0.03, -100), QuantParams(1e-30, 3), QuantParams(1e30, 7)):
-        expected = reference.round_to(quant.linear(x, q, bias, activation="silu"), params.scale, params.zero_point)
+    for params in (
+        QuantParams(0.1),
+        QuantParams(0.03, -100, scheme="asymmetric"),
+        QuantParams(1e-30, 3, scheme="asymmetric"),
+        QuantParams(1e30, 7, scheme="asymmetric"),
+    ):
+        expected = reference.round_to(
+            quant.linear(x, q, bias, activation="silu"), params.scale, params.zero_point, scheme=params.scheme
+        )
         assert same_bytes(quant.linear(x, q, bias, activation="silu", y_params=params), expected)
 
 
 def test_int8_goes_through_two_layers(rng):
-    x, between = rng.standard_normal((9, 64), np.float32), QuantParams(0.05, -128)
+    x, between = rng.standard_normal((9, 64), np.float32), QuantParams(0.05, -128, scheme="asymmetric")
     first, second = (quant.quantize(rng.standard_normal(shape, np.float32)) for shape in ((32, 64), (10, 32)))
     hidden = quant.linear(x, first, activation="relu", y_params=between)
     y = quant.linear(hidden, second, x_params=between)
@@ -150,6 +157,22 @@ def test_a_residual_is_added_before_the_bias(name, rng):
     assert same_bytes(quant.linear(x, q, bias, residual=pair), reference.linear_of(x, q, bias, residual=pair))
 
 
+@pytest.mark.parametrize("formats", [("int8 channel", "int8 channel"), ("int4 group 32", "int8 group 32")])
+@pytest.mark.parametrize("m", [1, 70])
+def test_a_residual_that_several_threads_share(formats, m, rng):
+    n, k, rank = 1100, 1024, 32  # more than two million products
+    x, w = rng.standard_normal((m, k), np.float32), rng.standard_normal((n, k), np.float32)
+    q = quant.quantize(w, **FORMATS[formats[0]])
+    pair = tuple(
+        quant.quantize(rng.standard_normal(shape, np.float32), **FORMATS[formats[1]])
+        for shape in ((n, rank), (rank, k))
+    )
+    static = QuantParams(0.02)
+    for params in (None, static):
+        y = quant.linear(x, q, x_params=params, residual=pair)
+        assert same_bytes(y, reference.linear_of(x, q, x_params=params, residual=pair))
+
+
 X = np.ones((2, 32), np.float32)
 Q = quant.quantize(np.ones((4, 32), np.float32))
 GROUPS = quant.quantize(np.ones((4, 32), np.float32), 4, granularity="group", group_size=32)
@@ -165,20 +188,21 @@ PAIR = tuple(quant.quantize(np.ones(shape, np.float32)) for shape in ((4, 2), (2
         ({"x_params": QuantParams(0.0)}, "x: expected a positive, finite scale, got 0"),
         ({"x_params": QuantParams(math.inf)}, "x: expected a positive, finite scale, got inf"),
         ({"x_params": QuantParams(1.0, 128)}, "x: expected a zero point from -128 to 127, got 128"),
+        ({"y_params": QuantParams(1.0, 3)}, "y: expected a zero point of 0 with the symmetric scheme, got 3"),
         ({"y_params": QuantParams(-1.0)}, "y: expected a positive, finite scale, got -1"),
         ({"y_params": QuantParams(1.0, bits=4)}, "y_params: expected 8 bits, got 4"),
         (
-            {"q": GROUPS, "x_params": QuantParams(1.0, 1)},
+            {"q": GROUPS, "x_params": QuantParams(1.0, 1, scheme="asymmetric")},
             "x: expected a zero point of 0 with weights in int4, .* got 1",
         ),
         ({"x": X.astype(np.int8)}, "x: expected dtype float32, got int8"),
         (
-            {"bias": np.full(4, 3e38, np.float32), "y_params": QuantParams(1.0)},
-            r"bias: expected numbers of at most 8.5.* where y is int8, got 3.* at index 0",
+            {"bias": np.full(4, 3e38, np.float32)},
+            r"bias: expected numbers of at most 8.5.*, got 3.* at index 0",
         ),
         (
-            {"x": X * np.float32(1e38), "q": quant.quantize(np.full((4, 32), 1e3, "f")), "y_params": QuantParams(1.0)},
-            r"expected scales of x and w with a finite product, times the longest sum",
+            {"x": X * np.float32(1e38), "q": quant.quantize(np.full((4, 32), 1e3, "f"))},
+            r"x and w: expected scales with which no sum is larger than 8.5.* for 32 products",
         ),
         ({"residual": PAIR[::-1]}, r"expected a \(4, rank\) and b \(rank, 32\), got \(2, 32\) and \(4, 2\)"),
     ],

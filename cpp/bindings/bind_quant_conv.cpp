@@ -12,7 +12,7 @@ py::array forward(const QuantConv& self, py::handle x, const Pair& stride, const
   const ArrayRef array = borrow(x, "x", Access::read);
   const LayerOptions options(bias, activation, clip, input, output);
   const ConvWindow window{stride, padding, dilation};
-  Tensor y(options.values.output ? DType::i8 : DType::f32, self.output_shape(array.view.shape, window));
+  Tensor y = options.result(self.output_shape(array.view.shape, window));
   {
     const py::gil_scoped_release release;
     self.forward(array.view, y.view(), window, options.values);
@@ -27,10 +27,9 @@ void register_quant_conv(py::module_& module) {
       .def(py::init([](const std::shared_ptr<QuantTensor>& weight, std::int64_t groups) {
              return QuantConv(weight, groups);
            }),
-           py::arg("weight"), py::arg("groups"))
+           py::arg("weight").none(false), py::arg("groups"))
       .def("forward", &forward, py::arg("x"), py::arg("stride"), py::arg("padding"), py::arg("dilation"),
-           py::arg("bias"), py::arg("activation"), py::arg("clip"), py::arg("x_params"), py::arg("y_params"))
-      .def_property_readonly("packed_nbytes", &QuantConv::packed_nbytes);
+           py::arg("bias"), py::arg("activation"), py::arg("clip"), py::arg("x_params"), py::arg("y_params"));
 }
 
 }  // namespace petrain::python

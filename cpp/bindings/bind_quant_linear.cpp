@@ -1,9 +1,3 @@
-#include <pybind11/stl.h>
-
-#include <optional>
-#include <utility>
-
-#include "arrays.hpp"
 #include "layer_options.hpp"
 
 namespace petrain::python {
@@ -17,7 +11,7 @@ py::array forward(const QuantLinear& self, py::handle x, const py::object& bias,
   LayerOptions options(bias, activation, clip, input, output);
   if (!residual_a.is_none()) options.values.residual_a = &residual_a.cast<const QuantLinear&>();
   if (!residual_b.is_none()) options.values.residual_b = &residual_b.cast<const QuantLinear&>();
-  Tensor y = options.result(array.view.shape, self.out_features());
+  Tensor y = options.result(self.output_shape(array.view.shape));
   {
     const py::gil_scoped_release release;
     self.forward(array.view, y.view(), options.values);
@@ -31,7 +25,9 @@ py::array low_rank_forward(py::handle x, const QuantLinear& a, const QuantLinear
                            const Params& output) {
   const ArrayRef array = borrow(x, "x", Access::read);
   const LayerOptions options(bias, activation, clip, input, output);
-  Tensor y = options.result(array.view.shape, a.out_features());
+  Shape shape = b.output_shape(array.view.shape);
+  shape.back() = a.out_features();
+  Tensor y = options.result(shape);
   {
     const py::gil_scoped_release release;
     low_rank(array.view, a, b, y.view(), options.values);
@@ -43,10 +39,10 @@ py::array low_rank_forward(py::handle x, const QuantLinear& a, const QuantLinear
 
 void register_quant_linear(py::module_& module) {
   py::class_<QuantLinear, std::shared_ptr<QuantLinear>>(module, "QuantLinear")
-      .def(py::init([](const std::shared_ptr<QuantTensor>& weight) { return QuantLinear(weight); }), py::arg("weight"))
+      .def(py::init([](const std::shared_ptr<QuantTensor>& weight) { return QuantLinear(weight); }),
+           py::arg("weight").none(false))
       .def("forward", &forward, py::arg("x"), py::arg("bias"), py::arg("activation"), py::arg("clip"),
-           py::arg("x_params"), py::arg("y_params"), py::arg("residual_a"), py::arg("residual_b"))
-      .def_property_readonly("packed_nbytes", &QuantLinear::packed_nbytes);
+           py::arg("x_params"), py::arg("y_params"), py::arg("residual_a"), py::arg("residual_b"));
 
   module.def("low_rank_int8", &low_rank_forward, py::arg("x"), py::arg("a"), py::arg("b"), py::arg("bias"),
              py::arg("activation"), py::arg("clip"), py::arg("x_params"), py::arg("y_params"));

@@ -4,18 +4,22 @@
 #include <pybind11/stl.h>
 
 #include <optional>
+#include <string>
+#include <tuple>
 #include <utility>
 
 #include "arrays.hpp"
 #include "petrain/quant_linear.hpp"
+#include "src/quant_spec.hpp"
 
 namespace petrain::python {
 
-using Params = std::optional<std::pair<float, std::int32_t>>;  // scale, zero point
+using Params = std::optional<std::tuple<float, std::int32_t, std::string>>;  // scale, zero point, scheme
 
 inline std::optional<QuantParams> params_from(const Params& params) {
   if (!params) return std::nullopt;
-  return QuantParams{params->first, params->second};
+  const auto& [scale, zero_point, scheme] = *params;
+  return QuantParams{scale, zero_point, scheme_from(scheme)};
 }
 
 inline Activation activation_from(const std::optional<std::string>& name) {
@@ -49,11 +53,8 @@ struct LayerOptions {
     values.output = params_from(output);
   }
 
-  Tensor result(const Shape& x, std::int64_t outputs) const {
-    Shape shape = x;
-    if (shape.empty()) shape.push_back(0);  // refused by the layer, which says what it expects
-    shape.back() = outputs;
-    return {values.output ? DType::i8 : DType::f32, shape};
+  Tensor result(const Shape& shape) const {
+    return Tensor::uninitialized(values.output ? DType::i8 : DType::f32, shape);
   }
 };
 

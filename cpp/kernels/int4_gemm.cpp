@@ -118,8 +118,8 @@ inline int32_t four(const int8_t* from) {
   return bytes;
 }
 
-// -8 Σ a over 32 of a row, in the lanes to which `start` gives it. Without VNNI, AVX2 has two int16, which may wrap: with
-// the products, from -16384 to 16384 in a lane, they come back.
+// -8 Σ a over 32 of a row, in the lanes to which `start` gives it. Without VNNI, AVX2 has two int16, which may wrap:
+// with the products, from -16384 to 16384 in a lane, they come back.
 #if defined(__AVX2__) && !defined(__AVX512VNNI__)
 inline int32_t offset_of(const int8_t* a) {
   const __m256i pairs =
@@ -227,11 +227,11 @@ __attribute__((always_inline)) inline void add_group(const Group& group) {
   }
 }
 
-template <int R>
+template <int R, bool kSymmetric>
 inline void next_rows(Group& group) {
   group.a += R * group.a_stride;
   group.offsets += R * group.offsets_stride;
-  group.row_sums += R * group.row_sums_stride;
+  if (!kSymmetric) group.row_sums += R * group.row_sums_stride;
   group.sums += R * group.sums_stride;
 }
 
@@ -240,7 +240,7 @@ void add_rows(Group group, int rows) {
   constexpr int kRows = 4, kVectors = 2;
   for (; rows > 1; rows -= kRows) {
     add_group<kRows, kVectors, kUnpacked, kSymmetric, kBlocks>(group);
-    next_rows<kRows>(group);
+    next_rows<kRows, kSymmetric>(group);
   }
   if (rows == 1) add_group<1, kVectors, kUnpacked, kSymmetric, kBlocks>(group);
 }

@@ -1,6 +1,7 @@
 // Checks that several capabilities share.
 #pragma once
 
+#include <cstddef>
 #include <cstdio>
 #include <stdexcept>
 #include <string>
@@ -30,6 +31,13 @@ inline void require_count(std::size_t got, std::size_t expected, const std::stri
   if (got != expected) {
     throw std::invalid_argument("expected " + std::to_string(expected) + " " + what + ", got " + std::to_string(got));
   }
+}
+
+inline bool share_memory(const ConstTensorView& a, const ConstTensorView& b) {
+  const auto end = [](const ConstTensorView& view) {
+    return view.as<std::byte>() + static_cast<std::size_t>(view.size()) * dtype_size(view.dtype);
+  };
+  return a.size() > 0 && b.size() > 0 && a.as<std::byte>() < end(b) && b.as<std::byte>() < end(a);
 }
 
 }  // namespace petrain

@@ -7,6 +7,7 @@
 #include "chunks.hpp"
 #include "isa.hpp"
 #include "quant_checks.hpp"
+#include "quant_rows.hpp"
 #include "threads.hpp"
 
 namespace petrain {
@@ -32,7 +33,7 @@ ImageParams image_params(const ConstTensorView& x, std::int64_t count, const std
   if (params) {
     scales[0] = params->scale;
     result.zero_point = params->zero_point;
-    result.limits = {-128, 127};
+    result.limits = limits_of(*params);
   }
   if (x.dtype == DType::i8) return result;
   const std::int64_t size = x.size() / count, chunks = (size + kChunk - 1) / kChunk;
@@ -105,7 +106,7 @@ const std::int8_t* gather(const std::int8_t* images, const ConvSizes& sizes, std
     const std::int64_t line = corner + i * dilation[0] * width * sizes.channels;
     if (together) {
       if (begin > 0) std::memset(to, zero_point, begin * count);
-      copy(images + line + begin * count, (end - begin) * count, to + begin * count);
+      copy(images + (line + begin * count), (end - begin) * count, to + begin * count);
       if (end < taps) std::memset(to + end * count, zero_point, (taps - end) * count);
       to += taps * count;
       continue;
@@ -115,7 +116,7 @@ const std::int8_t* gather(const std::int8_t* images, const ConvSizes& sizes, std
       if (x < 0 || x >= width) {
         std::memset(to, zero_point, count);
       } else {
-        copy(images + line + j * dilation[1] * sizes.channels, count, to);
+        copy(images + (line + j * dilation[1] * sizes.channels), count, to);
       }
     }
   }

@@ -44,12 +44,6 @@ const std::vector<std::unique_ptr<IntMatrix>>& ConvWeight::matrices() const {
   return matrices_;
 }
 
-std::size_t ConvWeight::nbytes() const {
-  std::size_t total = values_.nbytes();
-  for (const auto& matrix : matrices()) total += matrix->nbytes();
-  return total;
-}
-
 void ConvWeight::product(const Tensor& images, const ConvSizes& sizes, const ImageParams& params,
                          const Epilogue& epilogue) const {
   static_assert(kCopySlack <= kScratchSlack);

@@ -23,7 +23,6 @@ class ConvWeight {
   const Shape& shape() const { return shape_; }  // with a height
   std::int64_t depth() const { return shape_[1] * shape_[2] * shape_[3]; }
   float largest_scale() const { return largest_scale_; }
-  std::size_t nbytes() const;
 
   // Every group as a product of windows, of images with the channels last, and a matrix.
   void product(const Tensor& images, const ConvSizes& sizes, const ImageParams& params, const Epilogue& epilogue) const;

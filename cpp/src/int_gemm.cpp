@@ -20,6 +20,11 @@ constexpr std::int64_t kProductsPerThread = 1 << 20;  // below this a thread cos
 std::int64_t rounded_up(std::int64_t x, std::int64_t step) { return (x + step - 1) / step * step; }
 std::int64_t parts(std::int64_t size, std::int64_t part) { return (size + part - 1) / part; }
 
+// What kernels read where a call has up to `most` rows.
+std::int64_t read_rows(std::int64_t most) {
+  return std::min<std::int64_t>(kMostRows, rounded_up(most, kernels::kRowStep));
+}
+
 // Cuts C (m, n) into blocks of up to kMostRows rows and kBlockColumns columns. With `only`, which is made of B, on the
 // calling thread.
 template <class T, class Rows, class Matrix, class Done>
@@ -35,7 +40,7 @@ void for_each_block(std::int64_t m, const RowOf& row_of, const Matrix& b, Rows* 
   const std::int64_t row_blocks = parts(m, height), width = by_rows ? column_blocks : 1;
   std::vector<Rows> of_threads;
   of_threads.reserve(threads);
-  for (int i = 0; only == nullptr && i < threads; ++i) of_threads.emplace_back(b);
+  for (int i = 0; only == nullptr && i < threads; ++i) of_threads.emplace_back(b, height);
   parallel(threads, [&](const Team& team) {
     const ChunkRange mine = team.share(row_blocks * column_blocks / width);
     Rows& rows = only != nullptr ? *only : of_threads[team.rank];
@@ -60,15 +65,16 @@ void for_each_block(std::int64_t m, const RowOf& row_of, const Matrix& b, Rows* 
 // Rows of A for weights in groups, and the sums of each group of a row where weights have zero points.
 class GroupedRows {
  public:
-  explicit GroupedRows(const GroupedMatrix& b)
+  GroupedRows(const GroupedMatrix& b, std::int64_t most_rows)
       : b_(b),
         kernel_(*active_kernels().int4_gemm),
         wide_(active_kernels().int_gemm->wide),
         stride_(b.depth() * (b.bits() == 4 ? 1 : wide_.a_bytes) + kApart),
         scratch_(Tensor::uninitialized(DType::i8, {b.k() + kScratchSlack})),
-        prepared_(DType::i8, {kMostRows, stride_}) {
-    if (b.bits() == 4) offsets_ = Tensor(DType::i32, {kMostRows, b.depth() / kernels::kInt4Depth});
-    if (!b.zeros().empty()) row_sums_ = Tensor(DType::i32, {kMostRows, b.groups()});
+        prepared_(DType::i8, {read_rows(most_rows), stride_}) {
+    const std::int64_t rows = prepared_.shape()[0];
+    if (b.bits() == 4) offsets_ = Tensor(DType::i32, {rows, b.depth() / kernels::kInt4Depth});
+    if (!b.zeros().empty()) row_sums_ = Tensor(DType::i32, {rows, b.groups()});
   }
 
   void fill(const RowOf& row_of, std::int64_t first, std::int64_t count) {
@@ -124,7 +130,7 @@ class GroupedRows {
 
 }  // namespace
 
-IntRows::IntRows(const IntMatrix& b)
+IntRows::IntRows(const IntMatrix& b, std::int64_t most_rows)
     : packed_(b.packed()),
       column_sums_(b.column_sums().as<std::int32_t>()),
       kernel_(*active_kernels().int_gemm),
@@ -133,7 +139,7 @@ IntRows::IntRows(const IntMatrix& b)
       depth_(b.depth()),
       stride_(depth_ * route_.a_bytes),
       scratch_(Tensor::uninitialized(DType::i8, {k_ + kScratchSlack})),
-      prepared_(DType::i8, {kMostRows * stride_}) {
+      prepared_(DType::i8, {read_rows(most_rows), stride_}) {
   if (!packed_.first.empty()) transposed_ = Tensor(DType::u8, {k_, kMostRows});
 }
 
@@ -192,11 +198,16 @@ struct IntWorkspace::Parts {
 
 IntWorkspace::IntWorkspace(const IntMatrix& b, std::int64_t most_rows) : parts_(std::make_unique<Parts>()) {
   parts_->scratch.resize(static_cast<std::size_t>(b.k() + kScratchSlack));
-  if (SingleRow::has_own_way()) parts_->single.emplace(parts_->scratch.data(), b.k());
-  if (!SingleRow::has_own_way() || most_rows > 1) parts_->rows.emplace(b);
+  if (SingleRow::has_own_way()) {
+    parts_->single.emplace(parts_->scratch.data(), b.k());
+    b.shifted();  // packed here, not by the first step
+  }
+  if (!SingleRow::has_own_way() || most_rows > 1) parts_->rows.emplace(b, most_rows);
 }
 
-IntWorkspace::IntWorkspace(const GroupedMatrix& b) : parts_(std::make_unique<Parts>()) { parts_->grouped.emplace(b); }
+IntWorkspace::IntWorkspace(const GroupedMatrix& b, std::int64_t most_rows) : parts_(std::make_unique<Parts>()) {
+  parts_->grouped.emplace(b, most_rows);
+}
 
 IntWorkspace::~IntWorkspace() = default;
 IntWorkspace::IntWorkspace(IntWorkspace&&) noexcept = default;

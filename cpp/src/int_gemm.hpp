@@ -30,7 +30,7 @@ using RowOf = std::function<const std::int8_t*(std::int64_t i, std::int8_t* scra
 class IntWorkspace {
  public:
   IntWorkspace(const IntMatrix& b, std::int64_t most_rows);
-  explicit IntWorkspace(const GroupedMatrix& b);
+  IntWorkspace(const GroupedMatrix& b, std::int64_t most_rows);
   ~IntWorkspace();
   IntWorkspace(IntWorkspace&&) noexcept;
   IntWorkspace& operator=(IntWorkspace&&) = delete;
@@ -63,10 +63,10 @@ class SingleRow {
   std::int32_t sum_ = 0;
 };
 
-// Up to kMostRows rows of A, prepared for products with B. For one thread.
+// Up to most_rows rows of A, but no more than kMostRows, prepared for products with B. For one thread.
 class IntRows {
  public:
-  explicit IntRows(const IntMatrix& b);
+  IntRows(const IntMatrix& b, std::int64_t most_rows);
 
   void fill(const RowOf& row, std::int64_t first, std::int64_t count);
   // The sums of all rows with one panel of B.

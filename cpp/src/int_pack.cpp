@@ -79,13 +79,13 @@ PackedInt8 pack(const IntMatrix& matrix, const std::int8_t* values) {
   const std::int64_t n = matrix.n(), k = matrix.k(), depth = matrix.depth(), count = matrix.panel_count();
   PackedInt8 packed;
   packed.panels = Tensor(DType::i8, {count, depth / 4, kPanel, 4});
-  packed.narrow = depth > kShort || !active_kernels().int_gemm->limited;
-  const bool limited = active_kernels().int_gemm->limited && depth > kShort;
-  std::vector<Excess> excess(limited ? count : 0);
+  const bool limited = active_kernels().int_gemm->limited;
+  packed.narrow = depth > kShort || !limited;
+  std::vector<Excess> excess(limited && packed.narrow ? count : 0);
   const auto panel = [&](std::int64_t i) { return packed.panels.as<std::int8_t>() + i * depth * kPanel; };
   parallel_for(count, [&](std::int64_t i) {
     fill_panel(matrix, values, i, 0, panel(i));
-    if (limited) excess[i] = limit_panel(panel(i), depth);
+    if (!excess.empty()) excess[i] = limit_panel(panel(i), depth);
   });
   std::int64_t entries = 0;
   for (const Excess& of_panel : excess) entries += static_cast<std::int64_t>(of_panel.k.size());
@@ -136,8 +136,6 @@ const Tensor& IntMatrix::shifted() const {
   });
   return shifted_;
 }
-
-std::size_t IntMatrix::nbytes() const { return packed_.nbytes() + column_sums_.nbytes() + shifted_.nbytes(); }
 
 GroupedMatrix::GroupedMatrix(const QuantTensor& w) : n_(w.shape[0]), k_(w.shape[1]), bits_(w.spec.bits) {
   constexpr std::int64_t kDepth = kernels::kInt4Depth;

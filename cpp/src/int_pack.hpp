@@ -13,15 +13,10 @@ namespace petrain {
 
 struct PackedInt8 {
   Tensor panels;        // int8, (panels, depth / 4, kPanel, 4)
-  Tensor column_sums;   // int32, of all panels
   bool narrow = false;  // which route reads it
   // What was taken off for the narrow route: the entries of column j begin at first[j]. Empty where nothing was.
   std::vector<std::int32_t> first, excess_k;
   std::vector<std::int8_t> excess_values;
-
-  std::size_t nbytes() const {
-    return panels.nbytes() + (first.size() + excess_k.size()) * sizeof(std::int32_t) + excess_values.size();
-  }
 };
 
 // An (n, k) matrix of int8 that somebody else owns and does not change, packed at the first product with it.
@@ -36,7 +31,6 @@ class IntMatrix {
   const PackedInt8& packed() const;
   const Tensor& column_sums() const;  // int32, Σ_p b[j][p] of the columns of all panels
   const Tensor& shifted() const;      // uint8: panels of the numbers + 128, for products with one row
-  std::size_t nbytes() const;         // of what has been packed
 
  private:
   const std::int8_t* values_;
@@ -61,7 +55,6 @@ class GroupedMatrix {
   const Tensor& panels() const { return panels_; }  // as kernels/int4_gemm.hpp or kernels/int_gemm.hpp say
   const Tensor& scales() const { return scales_; }  // float32, (panels, groups, kPanel)
   const Tensor& zeros() const { return zeros_; }    // int32 in the same shape; empty: all zero
-  std::size_t nbytes() const { return panels_.nbytes() + scales_.nbytes() + zeros_.nbytes(); }
 
  private:
   std::int64_t n_, k_, groups_, group_size_;

@@ -4,6 +4,7 @@
 #include "int_gemm.hpp"
 #include "petrain/quant_linear.hpp"
 #include "quant_checks.hpp"
+#include "quant_epilogue.hpp"
 
 namespace petrain {
 namespace {
@@ -25,10 +26,7 @@ Tensor matmul_int(const ConstTensorView& a, const ConstTensorView& b) {
   require_matrix(b, "b");
   const std::int64_t m = a.shape[0], n = b.shape[0], k = a.shape[1];
   require(b, DType::i8, {n, k}, "b");
-  if (const std::int64_t most = max_depth(shifted, false); k > most) {
-    throw std::invalid_argument("expected sums of at most " + std::to_string(most) +
-                                " products, which int32 holds exactly, got " + std::to_string(k));
-  }
+  require_depth(k, shifted, false, "a and b");
   Tensor result = Tensor::uninitialized(DType::i32, {m, n});
   const IntMatrix matrix(b.as<std::int8_t>(), n, k);
   // uint8 as int8: 128 less, which the sums of b's rows make up for.

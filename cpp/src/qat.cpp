@@ -62,13 +62,6 @@ void for_chunks(std::int64_t size, const Team& team, Body&& body) {
 
 }  // namespace
 
-bool share_memory(const ConstTensorView& a, const ConstTensorView& b) {
-  const auto end = [](const ConstTensorView& view) {
-    return view.as<std::byte>() + static_cast<std::size_t>(view.size()) * dtype_size(view.dtype);
-  };
-  return a.size() > 0 && b.size() > 0 && a.as<std::byte>() < end(b) && b.as<std::byte>() < end(a);
-}
-
 float largest_scale(const QuantSpec& spec) {
   const kernels::Limits limits = limits_of(spec);
   return bounded_scale(HUGE_VAL, spec.scheme == Scheme::symmetric ? limits.most : limits.most - limits.least);

@@ -10,8 +10,6 @@
 
 namespace petrain {
 
-bool share_memory(const ConstTensorView& a, const ConstTensorView& b);
-
 // See bound_scales.
 float largest_scale(const QuantSpec& spec);
 inline float clamped_scale(float scale, float largest) { return scale >= FLT_MIN ? std::min(scale, largest) : FLT_MIN; }

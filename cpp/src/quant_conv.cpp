@@ -45,19 +45,13 @@ void require_window(const ConvWindow& window) {
 
 }  // namespace
 
-struct QuantConv::Packed : ConvWeight {
-  using ConvWeight::ConvWeight;
-};
-
 QuantConv::QuantConv(std::shared_ptr<const QuantTensor> weight, std::int64_t groups)
     : weight_(std::move(weight)), groups_(groups) {
+  if (weight_ == nullptr) throw std::invalid_argument("w: expected a weight, got none");
   require_weight(*weight_, groups);
   const std::int64_t depth = weight_->values.size() / weight_->shape[0];
-  if (const std::int64_t most = max_depth(false, false); depth > most) {
-    throw std::invalid_argument("w: expected sums of at most " + std::to_string(most) +
-                                " products, which int32 holds exactly, got " + std::to_string(depth));
-  }
-  packed_ = std::make_unique<Packed>(*weight_, groups);
+  require_depth(depth, false, false, "w");
+  packed_ = std::make_unique<ConvWeight>(*weight_, groups);
 }
 
 QuantConv::QuantConv(QuantTensor weight, std::int64_t groups)
@@ -66,8 +60,6 @@ QuantConv::QuantConv(QuantTensor weight, std::int64_t groups)
 QuantConv::~QuantConv() = default;
 QuantConv::QuantConv(QuantConv&&) noexcept = default;
 QuantConv& QuantConv::operator=(QuantConv&&) noexcept = default;
-
-std::size_t QuantConv::packed_nbytes() const { return packed_->nbytes(); }
 
 Shape QuantConv::output_shape(const Shape& x, const ConvWindow& window) const {
   const std::size_t dimensions = weight_->shape.size() - 2;
@@ -82,6 +74,7 @@ Shape QuantConv::output_shape(const Shape& x, const ConvWindow& window) const {
                                 (dimensions == 1 ? ", L)" : ", H, W)") + " or the same without N, got " +
                                 shape_text(x));
   }
+  require_elements({nullptr, DType::f32, x}, "x");
   Shape y = x;
   y[x.size() - dimensions - 1] = weight_->shape[0];
   for (std::size_t i = 0; i < dimensions; ++i) {
@@ -104,17 +97,10 @@ void QuantConv::forward(const ConstTensorView& x, const TensorView& y, const Con
   if (options.input) require_params(*options.input, "x");
   if (!options.input || x.dtype != DType::i8) require_dtype(x, DType::f32, "x");
   const Shape result = output_shape(x.shape, window);
-  require_elements(x, "x");
-  const Epilogue epilogue(y, result, weight_->shape[0], options);
-  const Packed& packed = *packed_;
+  const Epilogue epilogue(x, y, result, weight_->shape[0], options);
+  const ConvWeight& packed = *packed_;
   const std::int64_t depth = packed.depth();
-  if (options.input && options.input->zero_point != 0) {
-    if (const std::int64_t most = max_depth(true, false); depth > most) {
-      throw std::invalid_argument("x: expected sums of at most " + std::to_string(most) +
-                                  " products, which int32 holds exactly with this zero point, got " +
-                                  std::to_string(depth));
-    }
-  }
+  require_depth(depth, options.input && options.input->zero_point != 0, false, "x");
   const std::size_t dimensions = weight_->shape.size() - 2;
   const Shape from = with_height(x.shape, dimensions), to = with_height(result, dimensions);
   const std::size_t rank = from.size();
@@ -122,7 +108,7 @@ void QuantConv::forward(const ConstTensorView& x, const TensorView& y, const Con
                         {from[rank - 2], from[rank - 1]}, {packed.shape()[2], packed.shape()[3]},
                         {to[rank - 2], to[rank - 1]},     window};
   const ImageParams params = image_params(x, sizes.count, options.input);
-  require_finite_scales(params.largest_scale(), packed.largest_scale(), depth, options.output.has_value());
+  require_finite_products(params.largest_scale(), packed.largest_scale(), depth, false);
   if (groups_ > 1 && groups_ == sizes.channels && depthwise_fits(sizes)) {
     packed.depthwise_product(x, sizes, params, epilogue);
     return;

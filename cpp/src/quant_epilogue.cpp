@@ -1,7 +1,6 @@
 #include "quant_epilogue.hpp"
 
 #include <algorithm>
-#include <cfloat>
 #include <cmath>
 
 #include "checks.hpp"
@@ -11,43 +10,19 @@
 
 namespace petrain {
 
-void activate(float* values, std::int64_t size, Activation activation, const std::optional<Clip>& clip) {
-  const kernels::ActivationTable& kernel = *active_kernels().activation;
-  switch (activation) {
-    case Activation::none:
-      break;
-    case Activation::relu:
-      kernel.relu(values, size);
-      break;
-    case Activation::gelu:
-      kernel.gelu(values, size);
-      break;
-    case Activation::silu:
-      kernel.silu(values, size);
-      break;
-    case Activation::tanh:
-      kernel.tanh(values, size);
-      break;
-    case Activation::sigmoid:
-      kernel.sigmoid(values, size);
-      break;
-  }
-  if (clip) kernel.clip(values, clip->low, clip->high, size);
-}
-
-Epilogue::Epilogue(const TensorView& y, const Shape& shape, std::int64_t n, const LinearOptions& options)
+Epilogue::Epilogue(const ConstTensorView& x, const TensorView& y, const Shape& shape, std::int64_t n,
+                   const LinearOptions& options)
     : y_(y), n_(n), bias_(options.bias.as<float>()), options_(options) {
   require(y, options.output ? DType::i8 : DType::f32, shape, "y");
+  if (share_memory(x, y)) throw std::invalid_argument("y: expected memory of its own, got some of x");
   if (options.output) require_params(*options.output, "y");
   if (bias_ != nullptr) {
     require(options.bias, DType::f32, {n_}, "bias");
     require_finite(options.bias, "bias");
-    for (std::int64_t j = 0; options.output && j < n_; ++j) {
-      if (std::fabs(bias_[j]) > FLT_MAX / 4) {
-        throw std::invalid_argument("bias: expected numbers of at most " + number_text(FLT_MAX / 4) +
-                                    " where y is int8, got " + number_text(bias_[j]) + " at index " +
-                                    std::to_string(j));
-      }
+    for (std::int64_t j = 0; j < n_; ++j) {
+      if (std::fabs(bias_[j]) <= kMostAddend) continue;
+      throw std::invalid_argument("bias: expected numbers of at most " + number_text(kMostAddend) + ", got " +
+                                  number_text(bias_[j]) + " at index " + std::to_string(j));
     }
   }
   if (options.clip && !(options.clip->low <= options.clip->high)) {
@@ -67,26 +42,44 @@ void Epilogue::finish(const Block<float>& block) const {
 }
 
 void Epilogue::activate(float* values, std::int64_t size) const {
-  petrain::activate(values, size, options_.activation, options_.clip);
+  const kernels::ActivationTable& kernel = *active_kernels().activation;
+  switch (options_.activation) {
+    case Activation::none:
+      break;
+    case Activation::relu:
+      kernel.relu(values, size);
+      break;
+    case Activation::gelu:
+      kernel.gelu(values, size);
+      break;
+    case Activation::silu:
+      kernel.silu(values, size);
+      break;
+    case Activation::tanh:
+      kernel.tanh(values, size);
+      break;
+    case Activation::sigmoid:
+      kernel.sigmoid(values, size);
+      break;
+  }
+  if (options_.clip) kernel.clip(values, options_.clip->low, options_.clip->high, size);
 }
 
 void Epilogue::write(const float* values, std::int64_t to, std::int64_t size) const {
   if (options_.output) {
     active_kernels().quant_format->quantize_run(values, options_.output->scale, options_.output->zero_point,
-                                                {-128, 127}, y_.as<std::int8_t>() + to, size);
+                                                limits_of(*options_.output), y_.as<std::int8_t>() + to, size);
   } else {
     std::copy_n(values, size, y_.as<float>() + to);
   }
 }
 
-void require_finite_scales(float x_scale, float w_scale, std::int64_t k, bool to_int8) {
-  // An integer needs a number: with these, no sum is infinite.
-  constexpr double kMostProduct = 255.0 * 255.0, kMostSum = FLT_MAX / 4.0;
-  const bool finite_product = std::isfinite(x_scale * w_scale);
-  if (finite_product && (!to_int8 || kMostProduct * static_cast<double>(k) * x_scale * w_scale <= kMostSum)) return;
-  throw std::invalid_argument("expected scales of x and w with a finite product" +
-                              std::string(to_int8 ? ", times the longest sum where y is int8" : "") + ", got " +
-                              number_text(x_scale) + " and " + number_text(w_scale));
+void require_finite_products(float x_scale, float w_scale, std::int64_t k, bool in_groups, const std::string& what) {
+  const double sum = 255.0 * 255.0 * static_cast<double>(k) * w_scale;
+  if (sum * x_scale <= kMostAddend && (!in_groups || sum <= kMostAddend)) return;
+  throw std::invalid_argument(what + ": expected scales with which no sum is larger than " + number_text(kMostAddend) +
+                              ", got " + number_text(x_scale) + " and " + number_text(w_scale) + " for " +
+                              std::to_string(k) + " products");
 }
 
 }  // namespace petrain

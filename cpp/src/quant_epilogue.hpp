@@ -1,7 +1,9 @@
 // What happens to a row of a product before it is written.
 #pragma once
 
+#include <cfloat>
 #include <cstdint>
+#include <string>
 
 #include "int_gemm.hpp"
 #include "petrain/quant_linear.hpp"
@@ -10,9 +12,10 @@ namespace petrain {
 
 class Epilogue {
  public:
-  // n: channels of y. Throws std::invalid_argument where y is not of this shape, or not int8 or float32 as the options
-  // want it, or what the options hold does not fit.
-  Epilogue(const TensorView& y, const Shape& shape, std::int64_t n, const LinearOptions& options);
+  // n: channels of y. Throws std::invalid_argument where y is not of this shape, not int8 or float32 as the options
+  // want it, or in the memory of x, or what the options hold does not fit.
+  Epilogue(const ConstTensorView& x, const TensorView& y, const Shape& shape, std::int64_t n,
+           const LinearOptions& options);
 
   // Adds the bias to the values of a block, which it changes, and writes them to y.
   void finish(const Block<float>& block) const;
@@ -28,11 +31,15 @@ class Epilogue {
   LinearOptions options_;
 };
 
-// In place, as the options say: activation, clip.
-void activate(float* values, std::int64_t size, Activation activation, const std::optional<Clip>& clip);
+// The most that a product, a residual and a bias may be each, so that their sum is finite.
+constexpr float kMostAddend = FLT_MAX / 4;
 
-// Throws std::invalid_argument where the largest scales of x and w, and sums of k products, could give an infinite y,
-// or one so large that the bias could make it so before it becomes int8.
-void require_finite_scales(float x_scale, float w_scale, std::int64_t k, bool to_int8);
+// Throws std::invalid_argument where int32 does not hold sums of so many products; `what` has too many.
+void require_depth(std::int64_t depth, bool input_zero_points, bool weight_zero_points, const std::string& what);
+
+// Throws std::invalid_argument where sums of k products with these scales, or in groups with that of w alone, could be
+// more than that.
+void require_finite_products(float x_scale, float w_scale, std::int64_t k, bool in_groups,
+                             const std::string& what = "x and w");
 
 }  // namespace petrain

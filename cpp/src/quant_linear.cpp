@@ -1,9 +1,5 @@
 #include "petrain/quant_linear.hpp"
 
-#include <algorithm>
-#include <cfloat>
-#include <cmath>
-#include <optional>
 #include <utility>
 
 #include "checks.hpp"
@@ -23,17 +19,23 @@ std::int64_t max_depth(bool input_zero_points, bool weight_zero_points) {
          ((input_zero_points ? kAsymmetric : kSymmetric) * (weight_zero_points ? kAsymmetric : kSymmetric));
 }
 
+void require_depth(std::int64_t depth, bool input_zero_points, bool weight_zero_points, const std::string& what) {
+  const std::int64_t most = max_depth(input_zero_points, weight_zero_points);
+  if (depth <= most) return;
+  throw std::invalid_argument(
+      what + ": expected sums of at most " + std::to_string(most) + " products, which int32 holds exactly" +
+      (input_zero_points || weight_zero_points ? " with these zero points" : "") + ", got " + std::to_string(depth));
+}
+
 QuantLinear::QuantLinear(std::shared_ptr<const QuantTensor> weight) : weight_(std::move(weight)) {
+  if (weight_ == nullptr) throw std::invalid_argument("w: expected a weight, got none");
   const QuantTensor& w = *weight_;
   w.validate();
   if (w.shape.size() != 2 || w.spec.axis != 0) {
     throw std::invalid_argument("w: expected two dimensions (out, in) quantized along axis 0, got shape " +
                                 shape_text(w.shape) + ", " + spec_text(w.spec));
   }
-  if (const std::int64_t most = max_depth(false, !w.zero_point.empty()); w.shape[1] > most) {
-    throw std::invalid_argument("w: expected sums of at most " + std::to_string(most) +
-                                " products, which int32 holds exactly, got " + std::to_string(w.shape[1]));
-  }
+  require_depth(w.shape[1], false, !w.zero_point.empty(), "w");
   packed_ = std::make_unique<QuantProduct>(w);
 }
 
@@ -42,8 +44,6 @@ QuantLinear::QuantLinear(QuantTensor weight) : QuantLinear(std::make_shared<cons
 QuantLinear::~QuantLinear() = default;
 QuantLinear::QuantLinear(QuantLinear&&) noexcept = default;
 QuantLinear& QuantLinear::operator=(QuantLinear&&) noexcept = default;
-
-std::size_t QuantLinear::packed_nbytes() const { return packed_->nbytes(); }
 
 namespace {
 
@@ -61,53 +61,40 @@ void QuantLinear::require_input(const std::optional<QuantParams>& input) const {
     throw std::invalid_argument("x: expected a zero point of 0 with weights in " + spec_text(weight_->spec) + ", got " +
                                 std::to_string(input->zero_point));
   }
-  const std::int64_t most = max_depth(true, !weight_->zero_point.empty());
-  if (in_features() > most) {
-    throw std::invalid_argument("x: expected sums of at most " + std::to_string(most) +
-                                " products, which int32 holds exactly with these zero points, got " +
-                                std::to_string(in_features()));
-  }
+  require_depth(in_features(), true, !weight_->zero_point.empty(), "x");
 }
 
-Tensor QuantLinear::product(const QuantRows& rows) const {
-  require_finite_scales(rows.largest_scale, packed_->largest_scale(), rows.k, false);
-  const std::int64_t n = out_features();
-  Tensor result = Tensor::uninitialized(DType::f32, {rows.m, n});
-  packed_->multiply(rows, [&](const Block<float>& block) {
-    for (std::int64_t i = 0; i < block.rows; ++i) {
-      std::copy_n(block.sums + i * block.stride, block.columns,
-                  result.as<float>() + (block.row + i) * n + block.column);
-    }
-  });
-  return result;
+Shape QuantLinear::output_shape(const Shape& x) const {
+  require_rows({nullptr, DType::f32, x}, in_features(), "x");
+  return x.size() == 1 ? Shape{out_features()} : Shape{x[0], out_features()};
 }
 
-void QuantLinear::finish(const QuantRows& rows, const TensorView& y, const LinearOptions& options, bool one_row) const {
-  const std::int64_t n = out_features();
-  const Epilogue epilogue(y, one_row ? Shape{n} : Shape{rows.m, n}, n, options);
-  require_finite_scales(rows.largest_scale, packed_->largest_scale(), rows.k, options.output.has_value());
-  std::optional<Addend> residual;
+void QuantLinear::finish(const QuantRows& rows, const Epilogue& epilogue, const LinearOptions& options) const {
+  packed_->require_finite(rows);
+  Tensor residual;
   if (options.residual_a != nullptr || options.residual_b != nullptr) {
     if (options.residual_a == nullptr || options.residual_b == nullptr)
       throw std::invalid_argument("residual: expected both matrices or none");
     const QuantLinear &a = *options.residual_a, &b = *options.residual_b;
-    require_pair(a, b, n, in_features());
+    require_pair(a, b, out_features(), in_features());
     b.require_input(options.input);
-    const Tensor inner = b.product(rows);
-    QuantRows inner_rows = quantize_rows(inner.view(), inner.shape()[1], {}, "residual");
-    require_finite_scales(inner_rows.largest_scale, a.packed_->largest_scale(), inner_rows.k,
-                          options.output.has_value());
-    residual.emplace(*a.packed_, std::move(inner_rows));
+    const Tensor inner = b.packed_->product(rows);
+    residual = a.packed_->product(quantize_rows(inner.view(), a.in_features(), {}, "residual"));
   }
+  const auto add = active_kernels().nn->add_bias;
   packed_->multiply(rows, [&](const Block<float>& block) {
-    if (residual) residual->add_to(block);
+    for (std::int64_t i = 0; i < block.rows && !residual.empty(); ++i) {
+      add(block.sums + i * block.stride, residual.as<float>() + (block.row + i) * out_features() + block.column,
+          block.columns);
+    }
     epilogue.finish(block);
   });
 }
 
 void QuantLinear::forward(const ConstTensorView& x, const TensorView& y, const LinearOptions& options) const {
   require_input(options.input);
-  finish(quantize_rows(x, in_features(), options.input, "x"), y, options, x.shape.size() == 1);
+  const Epilogue epilogue(x, y, output_shape(x.shape), out_features(), options);
+  finish(quantize_rows(x, in_features(), options.input, "x"), epilogue, options);
 }
 
 void low_rank(const ConstTensorView& x, const QuantLinear& a, const QuantLinear& b, const TensorView& y,
@@ -117,12 +104,11 @@ void low_rank(const ConstTensorView& x, const QuantLinear& a, const QuantLinear&
     throw std::invalid_argument("residual: expected none beside a low-rank pair");
   b.require_input(options.input);
   const QuantRows rows = quantize_rows(x, b.in_features(), options.input, "x");
-  const bool one_row = x.shape.size() == 1;
-  // Before the first product: what is wrong with y is said at once.
-  const Epilogue checked(y, one_row ? Shape{a.out_features()} : Shape{rows.m, a.out_features()}, a.out_features(),
-                         options);
-  const Tensor inner = b.product(rows);
-  a.finish(quantize_rows(inner.view(), a.in_features(), {}, "b(x)"), y, options, one_row);
+  Shape shape = b.output_shape(x.shape);
+  shape.back() = a.out_features();
+  const Epilogue epilogue(x, y, shape, a.out_features(), options);
+  const Tensor inner = b.packed_->product(rows);
+  a.finish(quantize_rows(inner.view(), a.in_features(), {}, "b(x)"), epilogue, options);
 }
 
 }  // namespace petrain

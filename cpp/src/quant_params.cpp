@@ -16,7 +16,7 @@ QuantParams range_params(double low, double high, int bits, Scheme scheme) {
   const int most = (1 << (bits - 1)) - 1;
   if (scheme == Scheme::symmetric) {
     const double greatest = std::max(std::fabs(low), std::fabs(high));
-    return {.scale = greatest == 0 ? 1.0F : bounded_scale(greatest / most, most)};
+    return {.scale = greatest == 0 ? 1.0F : bounded_scale(greatest / most, most), .scheme = scheme};
   }
   const int least = -most - 1;
   low = std::min(low, 0.0);

@@ -5,14 +5,19 @@
 #include <utility>
 
 #include "isa.hpp"
+#include "quant_epilogue.hpp"
 
 namespace petrain {
+
+bool in_groups(const QuantTensor& weight) {
+  return weight.spec.bits == 4 || weight.spec.granularity == Granularity::group;
+}
 
 QuantProduct::QuantProduct(const QuantTensor& weight)
     : weight_(weight),
       n_(weight.shape[0]),
       k_(weight.shape[1]),
-      in_groups_(weight.spec.bits == 4 || weight.spec.granularity == Granularity::group),
+      in_groups_(petrain::in_groups(weight)),
       largest_scale_(*std::max_element(weight.scale.as<float>(), weight.scale.as<float>() + weight.scale.size())) {
   if (in_groups_) return;
   const bool one = weight.scale.size() == 1;
@@ -24,10 +29,6 @@ QuantProduct::QuantProduct(const QuantTensor& weight)
   for (std::int64_t j = 0; j < n_; ++j) {
     zeros_.as<std::int32_t>()[j] = weight.zero_point.as<std::int8_t>()[one ? 0 : j];
   }
-}
-
-std::size_t QuantProduct::nbytes() const {
-  return scales_.nbytes() + zeros_.nbytes() + (matrix_ ? matrix_->nbytes() : 0) + (grouped_ ? grouped_->nbytes() : 0);
 }
 
 const GroupedMatrix& QuantProduct::grouped() const {
@@ -72,7 +73,7 @@ void QuantProduct::rescale(const QuantRows& rows, const Tensor& offsets, const T
 }
 
 IntWorkspace QuantProduct::workspace(std::int64_t most_rows) const {
-  return in_groups_ ? IntWorkspace(grouped()) : IntWorkspace(*matrix_, most_rows);
+  return in_groups_ ? IntWorkspace(grouped(), most_rows) : IntWorkspace(*matrix_, most_rows);
 }
 
 void QuantProduct::multiply(const QuantRows& rows, const FloatBlocks& done, IntWorkspace* workspace) const {
@@ -102,42 +103,20 @@ void QuantProduct::multiply(const QuantRows& rows, const FloatBlocks& done, IntW
   }
 }
 
-void QuantProduct::multiply_block(const QuantRows& rows, const Block<float>& block) const {
-  IntRows prepared(*matrix_);
-  prepared.fill([&](std::int64_t i, std::int8_t*) { return rows.row(i); }, block.row, block.rows);
-  alignas(64) std::int32_t sums[kernels::kMostRows * kBlockColumns];
-  for (std::int64_t j = 0; j < block.columns; j += kernels::kPanel) {
-    prepared.multiply((block.column + j) / kernels::kPanel, sums + j, kBlockColumns);
-  }
-  rescale(rows, offsets(rows.zero_point), row_sums(rows),
-          {sums, kBlockColumns, block.row, block.rows, block.column, block.columns}, block);
-}
-
-Addend::Addend(const QuantProduct& weight, QuantRows rows) : weight_(weight), rows_(std::move(rows)) {
-  if (rows_.m > 1 && !weight.in_groups()) return;
-  all_ = Tensor::uninitialized(DType::f32, {rows_.m, weight.n()});
-  weight.multiply(rows_, [&](const Block<float>& block) {
+Tensor QuantProduct::product(const QuantRows& rows) const {
+  require_finite(rows);
+  Tensor result = Tensor::uninitialized(DType::f32, {rows.m, n_});
+  multiply(rows, [&](const Block<float>& block) {
     for (std::int64_t i = 0; i < block.rows; ++i) {
       std::copy_n(block.sums + i * block.stride, block.columns,
-                  all_.as<float>() + (block.row + i) * weight.n() + block.column);
+                  result.as<float>() + (block.row + i) * n_ + block.column);
     }
   });
+  return result;
 }
 
-void Addend::add_to(const Block<float>& block) const {
-  const auto add = active_kernels().nn->add_bias;
-  if (!all_.empty()) {
-    for (std::int64_t i = 0; i < block.rows; ++i) {
-      add(block.sums + i * block.stride, all_.as<float>() + (block.row + i) * weight_.n() + block.column,
-          block.columns);
-    }
-    return;
-  }
-  alignas(64) float values[kernels::kMostRows * kBlockColumns];
-  weight_.multiply_block(rows_, {values, kBlockColumns, block.row, block.rows, block.column, block.columns});
-  for (std::int64_t i = 0; i < block.rows; ++i) {
-    add(block.sums + i * block.stride, values + i * kBlockColumns, block.columns);
-  }
+void QuantProduct::require_finite(const QuantRows& rows) const {
+  require_finite_products(rows.largest_scale, largest_scale_, k_, in_groups_);
 }
 
 }  // namespace petrain

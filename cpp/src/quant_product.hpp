@@ -11,6 +11,9 @@
 
 namespace petrain {
 
+// Whether sums of products are scaled before they are added: in groups, and with all weights of 4 bits.
+bool in_groups(const QuantTensor& weight);
+
 using FloatBlocks = std::function<void(const Block<float>&)>;
 
 // What kernels read of a weight (n, k) that outlives this, packed at the first product. Of two kinds of weights: one
@@ -22,14 +25,14 @@ class QuantProduct {
   std::int64_t n() const { return n_; }
   bool in_groups() const { return in_groups_; }
   float largest_scale() const { return largest_scale_; }
-  std::size_t nbytes() const;
 
   // The products of all rows, with the scales of both; `done` is called once for each block, from several threads; with
   // a workspace from the calling thread alone.
   void multiply(const QuantRows& rows, const FloatBlocks& done, IntWorkspace* workspace = nullptr) const;
   IntWorkspace workspace(std::int64_t most_rows) const;
-  // The same for the rows and columns of one block, by the calling thread alone. Not for weights in groups.
-  void multiply_block(const QuantRows& rows, const Block<float>& block) const;
+  Tensor product(const QuantRows& rows) const;  // float32 (M, N)
+  // Throws std::invalid_argument where a product with rows of this scale could be so large that y is not finite.
+  void require_finite(const QuantRows& rows) const;
 
  private:
   const GroupedMatrix& grouped() const;
@@ -46,18 +49,6 @@ class QuantProduct {
   Tensor scales_, zeros_;              // float32 and int32 (n,); no zeros: all zero points are 0
   mutable std::once_flag grouped_once_;
   mutable std::unique_ptr<GroupedMatrix> grouped_;  // of the second
-};
-
-// A second product that is added to the first, block by block.
-class Addend {
- public:
-  Addend(const QuantProduct& weight, QuantRows rows);
-  void add_to(const Block<float>& block) const;
-
- private:
-  const QuantProduct& weight_;
-  QuantRows rows_;
-  Tensor all_;  // where that is faster than block by block: one row, or weights in groups
 };
 
 }  // namespace petrain

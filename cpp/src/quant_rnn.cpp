@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cfloat>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -10,6 +9,7 @@
 #include "checks.hpp"
 #include "isa.hpp"
 #include "quant_checks.hpp"
+#include "quant_epilogue.hpp"
 #include "rnn_run.hpp"
 
 namespace petrain {
@@ -21,8 +21,8 @@ Tensor checked_bias(const ConstTensorView& bias, std::int64_t size, const std::s
   if (bias.data == nullptr) return {};
   require(bias, DType::f32, {size}, what);
   require_finite(bias, what);
-  if (const float most = active_kernels().quant->max_abs_run(bias.as<float>(), size); most > FLT_MAX / 4) {
-    throw std::invalid_argument(what + ": expected numbers of at most " + number_text(FLT_MAX / 4) + ", got " +
+  if (const float most = active_kernels().quant->max_abs_run(bias.as<float>(), size); most > kMostAddend) {
+    throw std::invalid_argument(what + ": expected numbers of at most " + number_text(kMostAddend) + ", got " +
                                 number_text(most));
   }
   Tensor copy = Tensor::uninitialized(DType::f32, {size});
@@ -35,6 +35,7 @@ Tensor checked_bias(const ConstTensorView& bias, std::int64_t size, const std::s
 QuantRnn::QuantRnn(Cell cell, std::shared_ptr<const QuantLinear> w_ih, std::shared_ptr<const QuantLinear> w_hh,
                    const ConstTensorView& b_ih, const ConstTensorView& b_hh)
     : cell_(cell), w_ih_(std::move(w_ih)), w_hh_(std::move(w_hh)) {
+  if (w_ih_ == nullptr || w_hh_ == nullptr) throw std::invalid_argument("expected two weights, got none");
   const std::int64_t hidden = hidden_size(), gates = gates_of(cell);
   const Shape &input = w_ih_->weight().shape, &recurrent = w_hh_->weight().shape;
   if (input[0] != gates * hidden || recurrent[0] != gates * hidden) {

@@ -24,6 +24,10 @@ void require_params(const QuantParams& params, const std::string& what) {
     throw std::invalid_argument(what + ": expected a zero point from -128 to 127, got " +
                                 std::to_string(params.zero_point));
   }
+  if (params.scheme == Scheme::symmetric && params.zero_point != 0) {
+    throw std::invalid_argument(what + ": expected a zero point of 0 with the symmetric scheme, got " +
+                                std::to_string(params.zero_point));
+  }
 }
 
 bool quantize_row(const float* row, std::int64_t k, float& scale, std::int8_t* to) {
@@ -34,19 +38,24 @@ bool quantize_row(const float* row, std::int64_t k, float& scale, std::int8_t* t
   return true;
 }
 
-QuantRows quantize_rows(const ConstTensorView& x, std::int64_t k, const std::optional<QuantParams>& params,
-                        const std::string& what) {
-  if (params) require_params(*params, what);
-  if (!params || x.dtype != DType::i8) require_dtype(x, DType::f32, what);
+std::int64_t require_rows(const ConstTensorView& x, std::int64_t k, const std::string& what) {
   const bool one_row = x.shape.size() == 1;
   if (!one_row && x.shape.size() != 2) {
     throw std::invalid_argument(what + ": expected two dimensions, got shape " + shape_text(x.shape));
   }
-  QuantRows rows;
-  rows.m = one_row ? 1 : x.shape[0];
-  rows.k = k;
-  require(x, x.dtype, one_row ? Shape{k} : Shape{rows.m, k}, what);
+  const std::int64_t m = one_row ? 1 : x.shape[0];
+  require(x, x.dtype, one_row ? Shape{k} : Shape{m, k}, what);
   require_elements(x, what);
+  return m;
+}
+
+QuantRows quantize_rows(const ConstTensorView& x, std::int64_t k, const std::optional<QuantParams>& params,
+                        const std::string& what) {
+  if (params) require_params(*params, what);
+  if (!params || x.dtype != DType::i8) require_dtype(x, DType::f32, what);
+  QuantRows rows;
+  rows.m = require_rows(x, k, what);
+  rows.k = k;
   rows.scales = Tensor(DType::f32, {params ? 1 : rows.m});
   auto* scales = rows.scales.as<float>();
   if (params) {
@@ -74,7 +83,7 @@ QuantRows quantize_rows(const ConstTensorView& x, std::int64_t k, const std::opt
         finite = false;
         return;
       }
-      if (params) format.quantize_run(row, params->scale, params->zero_point, {-128, 127}, values + i * k, k);
+      if (params) format.quantize_run(row, params->scale, params->zero_point, limits_of(*params), values + i * k, k);
     }
   });
   if (!finite) require_finite(x, what);

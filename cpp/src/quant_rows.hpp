@@ -6,6 +6,7 @@
 #include <string>
 
 #include "int_gemm.hpp"
+#include "kernels/quant_format.hpp"
 #include "petrain/quant.hpp"
 
 namespace petrain {
@@ -37,6 +38,13 @@ QuantRows quantize_rows(const ConstTensorView& x, std::int64_t k, const std::opt
 
 // One row of float32, symmetrically. False, and nothing is written, where a number is NaN or infinite.
 bool quantize_row(const float* row, std::int64_t k, float& scale, std::int8_t* to);
+
+// m. Throws std::invalid_argument where x is neither (m, k) nor (k,), or empty.
+std::int64_t require_rows(const ConstTensorView& x, std::int64_t k, const std::string& what);
+
+inline kernels::Limits limits_of(const QuantParams& params) {
+  return {params.scheme == Scheme::symmetric ? -127 : -128, 127};
+}
 
 // Throws std::invalid_argument where they are none of int8.
 void require_params(const QuantParams& params, const std::string& what);

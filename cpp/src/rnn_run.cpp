@@ -1,7 +1,6 @@
 #include "rnn_run.hpp"
 
 #include <algorithm>
-#include <cfloat>
 #include <cmath>
 #include <numeric>
 #include <stdexcept>
@@ -11,6 +10,8 @@
 #include "checks.hpp"
 #include "isa.hpp"
 #include "quant_checks.hpp"
+#include "quant_epilogue.hpp"
+#include "quant_product.hpp"
 #include "threads.hpp"
 
 namespace petrain {
@@ -20,18 +21,10 @@ constexpr std::int64_t kGateBlock = 1 << 20;          // gates of the input that
 constexpr std::int64_t kProductsPerThread = 1 << 20;  // below this a thread costs more than it saves
 constexpr std::int64_t kRowsPerThread = 8;
 
-float largest_scale(const QuantTensor& w) {
-  const auto* scale = w.scale.as<float>();
-  return *std::max_element(scale, scale + w.scale.size());
-}
-
-// A gate is the sum of two products and two biases: where each is below a quarter of the greatest float, it is finite.
+// A gate is the sum of two products and two biases: where each is at most kMostAddend, it is finite.
 void require_finite_gates(float most, const QuantTensor& w, const std::string& what) {
-  const double products = 127.0 * 255.0 * static_cast<double>(w.shape[1]) * largest_scale(w);
-  const double limit = FLT_MAX / 4.0 / products * 127.0;
-  if (most <= limit) return;
-  throw std::invalid_argument(what + ": expected numbers of at most " + number_text(limit) +
-                              " with these weights, got " + number_text(most));
+  const float largest = *std::max_element(w.scale.as<float>(), w.scale.as<float>() + w.scale.size());
+  require_finite_products(most / 127.0F, largest, w.shape[1], in_groups(w), what);
 }
 
 // Throws where it is not a batch; what the members of RnnRun are made of.
@@ -104,8 +97,8 @@ void RnnRun::require_input(const RnnOptions& options) const {
       if (!std::isfinite(most)) {
         const auto* numbers = x_.as<float>() + row * input_;
         const auto* bad = std::find_if(numbers, numbers + input_, [](float number) { return !std::isfinite(number); });
-        throw std::invalid_argument("x: expected finite values, got " + (std::isnan(*bad) ? "nan" : number_text(*bad)) + " at index " +
-                                    shape_text({t, packing_.order[i], bad - numbers}));
+        throw std::invalid_argument("x: expected finite values, got " + (std::isnan(*bad) ? "nan" : number_text(*bad)) +
+                                    " at index " + shape_text({t, packing_.order[i], bad - numbers}));
       }
       most_x = std::max(most_x, most);
     }
@@ -121,8 +114,8 @@ void RnnRun::require_input(const RnnOptions& options) const {
     require_finite(options.c0, "c0");
   }
   for (const Direction& direction : directions_) {
-    require_finite_gates(most_x, direction.layer->w_ih_->weight(), "x");
-    require_finite_gates(most_h, direction.layer->w_hh_->weight(), "h");
+    require_finite_gates(most_x, direction.layer->w_ih_->weight(), "x and w_ih");
+    require_finite_gates(most_h, direction.layer->w_hh_->weight(), "h and w_hh");
   }
 }
 

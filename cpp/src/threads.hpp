@@ -1,10 +1,12 @@
 // One parallel region per call: parallel(threads, [&](Team& team) { … }) runs the body once per thread.
 // Work is cut into fixed chunks that do not depend on the number of threads; team.share(n) gives this thread's
-// consecutive part of n chunks.
+// consecutive part of n chunks. An exception leaves the region when all threads have ended; a body that waits at
+// barriers must not throw, since the others would wait forever.
 #pragma once
 
 #include <algorithm>
 #include <cstdint>
+#include <exception>
 
 #ifdef PETRAIN_OPENMP
 #include <omp.h>
@@ -36,11 +38,17 @@ template <class Body>
 void parallel(int threads, Body&& body) {
 #ifdef PETRAIN_OPENMP
   if (threads > 1) {
+    std::exception_ptr error;
 #pragma omp parallel num_threads(threads)
     {
-      const Team team{omp_get_thread_num(), omp_get_num_threads()};
-      body(team);
+      try {
+        body(Team{omp_get_thread_num(), omp_get_num_threads()});
+      } catch (...) {
+#pragma omp critical(petrain_error)
+        error = std::current_exception();
+      }
     }
+    if (error) std::rethrow_exception(error);
     return;
   }
 #endif

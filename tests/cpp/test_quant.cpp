@@ -3,6 +3,7 @@
 #include <cstring>
 #include <limits>
 #include <random>
+#include <thread>
 #include <vector>
 
 #include "check.hpp"
@@ -119,6 +120,19 @@ TEST(results_do_not_depend_on_the_thread_count) {
     CHECK(same_bytes(again.values, q.values) && same_bytes(again.scale, q.scale));
     CHECK(same_bytes(linear_of(x, layer, bias), y));
     CHECK(same_bytes(quantize(w.view(), {.axis = 1}).values, quantize(w.view(), {.axis = -1}).values));
+  }
+}
+
+TEST(threads_of_the_caller_may_make_the_first_call_together) {
+  const Tensor w = random_floats({70, 128}, 11), x = random_floats({9, 128}, 12), bias = random_floats({70}, 13);
+  for (const QuantSpec& spec : {QuantSpec{}, QuantSpec{4, Scheme::symmetric, Granularity::group, 0, 32}}) {
+    const Tensor y = linear_of(x, QuantLinear(quantize(w.view(), spec)), bias);
+    const QuantLinear layer(quantize(w.view(), spec));
+    Tensor there, here;
+    std::thread other([&] { there = linear_of(x, layer, bias); });
+    here = linear_of(x, layer, bias);
+    other.join();
+    CHECK(same_bytes(there, y) && same_bytes(here, y));
   }
 }
 

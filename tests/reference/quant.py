@@ -136,7 +136,7 @@ def linear_of(x, q, bias=None, x_params=None, residual=None):
         zero = 0
     else:
         scale, zero = x_params.scale, x_params.zero_point
-        rows = x if x.dtype == np.int8 else round_to(x, scale, zero)
+        rows = x if x.dtype == np.int8 else round_to(x, scale, zero, scheme=x_params.scheme)
     y = product(rows, scale, zero, q)
     if residual is not None:
         a, b = residual

@@ -11,7 +11,7 @@ def conv2d(x, q, bias=None, stride=(1, 1), padding=(0, 0), dilation=(1, 1), grou
         zero = 0
     else:
         scale, zero = np.float32(x_params.scale), x_params.zero_point
-        integers = x if x.dtype == np.int8 else quant.round_to(x, scale, zero)
+        integers = x if x.dtype == np.int8 else quant.round_to(x, scale, zero, scheme=x_params.scheme)
     image = np.pad(integers.astype(np.int64) - zero, [(0, 0), (0, 0), *((p, p) for p in padding)])
     weight = q.values.astype(np.int64)
     outputs, inputs, *kernel = weight.shape

@@ -22,6 +22,8 @@ struct ConvWindow {
   std::array<std::int64_t, 2> dilation = {1, 1};
 };
 
+class ConvWeight;
+
 class QuantConv {
  public:
   // weight: (O, C / groups, kh, kw), or (O, C / groups, k) for one dimension; 8 bits, symmetric, per tensor or per
@@ -35,9 +37,6 @@ class QuantConv {
 
   const QuantTensor& weight() const { return *weight_; }
   std::int64_t groups() const { return groups_; }
-  // What the kernels read beside the weight; part of it is made at the first call.
-  std::size_t packed_nbytes() const;
-
   // Of y. Throws std::invalid_argument where an image of this shape does not fit.
   Shape output_shape(const Shape& x, const ConvWindow& window = {}) const;
 
@@ -47,16 +46,15 @@ class QuantConv {
   // and then bias, activation, clip and output, each operation rounded to float32. Without options.input each image
   // gets a symmetric scale of its own, max|x| / 127. Padding is the real number zero. Beside y it takes the memory of
   // x in int8 and, for each thread, 64 pixels' windows; with one channel to a group, strips of a channel alone. Throws
-  // std::invalid_argument, before y is written, for what does not fit, NaN or infinity, a residual, or numbers so large
-  // that y could be infinite.
+  // std::invalid_argument, before y is written, for what does not fit, NaN or infinity, a residual, y in the memory of
+  // x, or numbers so large that y could be infinite.
   void forward(const ConstTensorView& x, const TensorView& y, const ConvWindow& window = {},
                const LinearOptions& options = {}) const;
 
  private:
-  struct Packed;
   std::shared_ptr<const QuantTensor> weight_;
   std::int64_t groups_;
-  std::unique_ptr<Packed> packed_;
+  std::unique_ptr<ConvWeight> packed_;
 };
 
 }  // namespace petrain

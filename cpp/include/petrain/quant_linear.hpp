@@ -22,6 +22,7 @@ struct Clip {
 };
 
 class QuantLinear;
+class Epilogue;
 class QuantProduct;
 struct QuantRows;
 
@@ -52,15 +53,15 @@ class QuantLinear {
   const QuantTensor& weight() const { return *weight_; }
   std::int64_t out_features() const { return weight_->shape[0]; }
   std::int64_t in_features() const { return weight_->shape[1]; }
-  // What the kernels read beside the weight, which is made at the first call that needs it and kept.
-  std::size_t packed_nbytes() const;
+  // Of y. Throws std::invalid_argument where x is of another shape.
+  Shape output_shape(const Shape& x) const;
 
   // x (M, K) or (K,), y (M, N) or (N,). With the integers x̂ and ŵ, zero points a and b, scales s and t:
   //   per tensor and channel   y[m][n] = float(Σ_k (x̂[m][k] - a)(ŵ[n][k] - b[n])) * (s[m] * t[n])
   //   per group, and 4 bits    y[m][n] = (Σ_g float(Σ_{k in g} x̂[m][k] (ŵ[n][k] - b[n][g])) * t[n][g]) * s[m]
   // and then residual, bias, activation, clip and output, each operation rounded to float32. Throws
   // std::invalid_argument, before y is written, for what does not fit, NaN or infinity, numbers so large that y could
-  // be infinite, or a zero point of x with weights of the second kind.
+  // be infinite, y in the memory of x, or a zero point of x with weights of the second kind.
   void forward(const ConstTensorView& x, const TensorView& y, const LinearOptions& options = {}) const;
 
  private:
@@ -68,8 +69,7 @@ class QuantLinear {
   friend void low_rank(const ConstTensorView&, const QuantLinear&, const QuantLinear&, const TensorView&,
                        const LinearOptions&);
   void require_input(const std::optional<QuantParams>& input) const;
-  Tensor product(const QuantRows& rows) const;  // float32 (M, N)
-  void finish(const QuantRows& rows, const TensorView& y, const LinearOptions& options, bool one_row) const;
+  void finish(const QuantRows& rows, const Epilogue& epilogue, const LinearOptions& options) const;
 
   std::shared_ptr<const QuantTensor> weight_;
   std::unique_ptr<QuantProduct> packed_;

@@ -54,7 +54,7 @@ def conv2d(
 
     Raises:
         ValueError: a dtype or shape is not as said, the kernel is larger than the padded image, a value is NaN or
-            infinite, or the scales have no finite product.
+            infinite, or numbers are so large that a sum could be more than a quarter of the largest float32.
 
     Example:
         >>> import numpy as np

@@ -53,7 +53,8 @@ def linear(
         float32, or int8 with ``y_params``: ``(N,)`` or ``(M, N)``.
 
     Raises:
-        ValueError: a dtype or shape is not as said, a value is NaN or infinite, or the scales have no finite product.
+        ValueError: a dtype or shape is not as said, a value is NaN or infinite, or numbers are so large that a sum
+            could be more than a quarter of the largest float32.
 
     Example:
         >>> import numpy as np
@@ -136,9 +137,9 @@ def _packed(q: QuantTensor, what: str) -> _core.QuantLinear:
     return q._linear()
 
 
-def _pair(params: QuantParams | None, what: str) -> tuple[float, int] | None:
+def _pair(params: QuantParams | None, what: str) -> tuple[float, int, str] | None:
     if params is None:
         return None
     if params.bits != 8:
         raise ValueError(f"{what}: expected 8 bits, got {params.bits}")
-    return params.scale, params.zero_point
+    return params.scale, params.zero_point, params.scheme
