@@ -45,12 +45,33 @@ void rescale(const RescaleArgs& args) {
   for (ptrdiff_t j = 0; j < size; ++j) y[j] = static_cast<float>(sums[j]) * (x_scale * w_scale[j]);
 }
 
+void digits(const DigitsArgs& args) {
+  constexpr float kMagic = 12582912.0f;  // 1.5 · 2^23: adding it rounds to the nearest integer, half to even
+  const float* __restrict x = args.x;
+  int8_t* __restrict high = args.high;
+  int8_t* __restrict middle = args.middle;
+  int8_t* __restrict low = args.low;
+  const float inverse = args.inverse;
+  const ptrdiff_t size = args.size;
+#pragma omp simd
+  for (ptrdiff_t i = 0; i < size; ++i) {
+    const int32_t number = static_cast<int32_t>((x[i] * inverse + kMagic) - kMagic);
+    const int32_t last = static_cast<int8_t>(number);
+    const int32_t rest = (number - last) >> 8;
+    const int32_t second = static_cast<int8_t>(rest);
+    low[i] = static_cast<int8_t>(last);
+    middle[i] = static_cast<int8_t>(second);
+    high[i] = static_cast<int8_t>((rest - second) >> 8);
+  }
+}
+
 }  // namespace
 
 extern const QuantTable PETRAIN_TABLE(quant) = {
     max_abs_run,
     correct,
     rescale,
+    digits,
 };
 
 }  // namespace petrain::kernels

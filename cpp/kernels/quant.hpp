@@ -27,11 +27,20 @@ struct RescaleArgs {
   float x_scale;
 };
 
+// x[i] * inverse, which is an integer of up to 2²² after rounding half to even, as 65536 high + 256 middle + low.
+struct DigitsArgs {
+  const float* x;
+  float inverse;  // of a scale that is a power of two
+  std::int8_t *high, *middle, *low;
+  std::ptrdiff_t size;
+};
+
 struct QuantTable {
   // The largest |x|. NaN if an x is NaN, else infinite if one is infinite.
   float (*max_abs_run)(const float* x, std::ptrdiff_t size);
   void (*correct)(const CorrectArgs&);
   void (*rescale)(const RescaleArgs&);
+  void (*digits)(const DigitsArgs&);
 };
 
 }  // namespace petrain::kernels

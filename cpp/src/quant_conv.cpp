@@ -94,6 +94,7 @@ void QuantConv::forward(const ConstTensorView& x, const TensorView& y, const Con
                         const LinearOptions& options) const {
   if (options.residual_a != nullptr || options.residual_b != nullptr)
     throw std::invalid_argument("residual: expected none with a convolution");
+  if (options.weight_only) throw std::invalid_argument("weight_only: expected false with a convolution");
   if (options.input) require_params(*options.input, "x");
   if (!options.input || x.dtype != DType::i8) require_dtype(x, DType::f32, "x");
   const Shape result = output_shape(x.shape, window);

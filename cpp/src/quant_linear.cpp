@@ -64,6 +64,21 @@ void QuantLinear::require_input(const std::optional<QuantParams>& input) const {
   require_depth(in_features(), true, !weight_->zero_point.empty(), "x");
 }
 
+namespace {
+
+QuantRows rows_of(const ConstTensorView& x, std::int64_t k, const LinearOptions& options) {
+  if (!options.weight_only) return quantize_rows(x, k, options.input, "x");
+  if (options.input) throw std::invalid_argument("x_params: expected none where the weight alone is in integers");
+  return split_rows(x, k, "x");
+}
+
+QuantRows rows_between(const Tensor& inner, const LinearOptions& options, const std::string& what) {
+  const std::int64_t k = inner.shape()[1];
+  return options.weight_only ? split_rows(inner.view(), k, what) : quantize_rows(inner.view(), k, {}, what);
+}
+
+}  // namespace
+
 Shape QuantLinear::output_shape(const Shape& x) const {
   require_rows({nullptr, DType::f32, x}, in_features(), "x");
   return x.size() == 1 ? Shape{out_features()} : Shape{x[0], out_features()};
@@ -79,7 +94,7 @@ void QuantLinear::finish(const QuantRows& rows, const Epilogue& epilogue, const 
     require_pair(a, b, out_features(), in_features());
     b.require_input(options.input);
     const Tensor inner = b.packed_->product(rows);
-    residual = a.packed_->product(quantize_rows(inner.view(), a.in_features(), {}, "residual"));
+    residual = a.packed_->product(rows_between(inner, options, "residual"));
   }
   const auto add = active_kernels().nn->add_bias;
   packed_->multiply(rows, [&](const Block<float>& block) {
@@ -94,7 +109,7 @@ void QuantLinear::finish(const QuantRows& rows, const Epilogue& epilogue, const 
 void QuantLinear::forward(const ConstTensorView& x, const TensorView& y, const LinearOptions& options) const {
   require_input(options.input);
   const Epilogue epilogue(x, y, output_shape(x.shape), out_features(), options);
-  finish(quantize_rows(x, in_features(), options.input, "x"), epilogue, options);
+  finish(rows_of(x, in_features(), options), epilogue, options);
 }
 
 void low_rank(const ConstTensorView& x, const QuantLinear& a, const QuantLinear& b, const TensorView& y,
@@ -103,12 +118,12 @@ void low_rank(const ConstTensorView& x, const QuantLinear& a, const QuantLinear&
   if (options.residual_a != nullptr || options.residual_b != nullptr)
     throw std::invalid_argument("residual: expected none beside a low-rank pair");
   b.require_input(options.input);
-  const QuantRows rows = quantize_rows(x, b.in_features(), options.input, "x");
+  const QuantRows rows = rows_of(x, b.in_features(), options);
   Shape shape = b.output_shape(x.shape);
   shape.back() = a.out_features();
   const Epilogue epilogue(x, y, shape, a.out_features(), options);
   const Tensor inner = b.packed_->product(rows);
-  a.finish(quantize_rows(inner.view(), a.in_features(), {}, "b(x)"), epilogue, options);
+  a.finish(rows_between(inner, options, "b(x)"), epilogue, options);
 }
 
 }  // namespace petrain

@@ -77,6 +77,33 @@ IntWorkspace QuantProduct::workspace(std::int64_t most_rows) const {
 }
 
 void QuantProduct::multiply(const QuantRows& rows, const FloatBlocks& done, IntWorkspace* workspace) const {
+  if (rows.digits == 1) {
+    multiply_integers(rows, done, workspace);
+    return;
+  }
+  constexpr std::int64_t kTogether = kernels::kMostRows / kDigits;  // rows whose digits are in one block
+  for (std::int64_t first = 0; first < rows.m; first += kTogether) {
+    const std::int64_t count = std::min(kTogether, rows.m - first);
+    QuantRows digits;
+    digits.m = count * kDigits;
+    digits.k = k_;
+    digits.values = rows.row(first * kDigits);
+    digits.scales = Tensor::uninitialized(DType::f32, {digits.m});
+    std::copy_n(rows.scales.as<float>() + first * kDigits, digits.m, digits.scales.as<float>());
+    const auto add = [&](const Block<float>& block) {
+      for (std::int64_t i = 0; i < count; ++i) {
+        float* to = block.sums + i * block.stride;
+        const float *high = block.sums + i * kDigits * block.stride, *middle = high + block.stride;
+        const float* low = middle + block.stride;
+        for (std::int64_t j = 0; j < block.columns; ++j) to[j] = (high[j] + middle[j]) + low[j];
+      }
+      done({block.sums, block.stride, first, count, block.column, block.columns});
+    };
+    multiply_integers(digits, add, workspace);
+  }
+}
+
+void QuantProduct::multiply_integers(const QuantRows& rows, const FloatBlocks& done, IntWorkspace* workspace) const {
   const auto row_of = [&](std::int64_t i, std::int8_t*) { return rows.row(i); };
   if (in_groups_) {
     const auto finish = [&](const Block<float>& block) {

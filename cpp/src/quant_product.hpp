@@ -36,6 +36,7 @@ class QuantProduct {
 
  private:
   const GroupedMatrix& grouped() const;
+  void multiply_integers(const QuantRows& rows, const FloatBlocks& done, IntWorkspace* workspace) const;
   Tensor offsets(std::int32_t zero_point) const;
   Tensor row_sums(const QuantRows& rows) const;
   void rescale(const QuantRows& rows, const Tensor& offsets, const Tensor& row_sums, const Block<std::int32_t>& exact,

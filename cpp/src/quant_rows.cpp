@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cfloat>
 #include <cmath>
 
 #include "checks.hpp"
@@ -13,6 +14,21 @@ namespace petrain {
 namespace {
 
 constexpr std::int64_t kElementsPerThread = 1 << 16;
+
+// Runs body(row), which is false where a number of the row is NaN or infinite, for all rows of x.
+template <class Body>
+void for_each_row(const ConstTensorView& x, std::int64_t m, std::int64_t k, const std::string& what, Body&& body) {
+  std::atomic<bool> finite{true};
+  parallel(threads_for(std::min(m, m * k / kElementsPerThread)), [&](const Team& team) {
+    const ChunkRange mine = team.share(m);
+    for (std::int64_t i = mine.begin; i < mine.end; ++i) {
+      if (body(i)) continue;
+      finite = false;
+      return;
+    }
+  });
+  if (!finite) require_finite(x, what);
+}
 
 }  // namespace
 
@@ -72,21 +88,42 @@ QuantRows quantize_rows(const ConstTensorView& x, std::int64_t k, const std::opt
   rows.values = values;
   const kernels::QuantTable& range = *active_kernels().quant;
   const kernels::QuantFormatTable& format = *active_kernels().quant_format;
-  std::atomic<bool> finite{true};
-  parallel(threads_for(std::min(rows.m, rows.m * k / kElementsPerThread)), [&](const Team& team) {
-    const ChunkRange mine = team.share(rows.m);
-    for (std::int64_t i = mine.begin; i < mine.end; ++i) {
-      const float* row = x.as<float>() + i * k;
-      const bool good =
-          params ? std::isfinite(range.max_abs_run(row, k)) : quantize_row(row, k, scales[i], values + i * k);
-      if (!good) {
-        finite = false;
-        return;
-      }
-      if (params) format.quantize_run(row, params->scale, params->zero_point, limits_of(*params), values + i * k, k);
-    }
+  for_each_row(x, rows.m, k, what, [&](std::int64_t i) {
+    const float* row = x.as<float>() + i * k;
+    if (!params) return quantize_row(row, k, scales[i], values + i * k);
+    if (!std::isfinite(range.max_abs_run(row, k))) return false;
+    format.quantize_run(row, params->scale, params->zero_point, limits_of(*params), values + i * k, k);
+    return true;
   });
-  if (!finite) require_finite(x, what);
+  rows.largest_scale = *std::max_element(scales, scales + rows.scales.size());
+  return rows;
+}
+
+QuantRows split_rows(const ConstTensorView& x, std::int64_t k, const std::string& what) {
+  require_dtype(x, DType::f32, what);
+  QuantRows rows;
+  rows.m = require_rows(x, k, what);
+  rows.k = k;
+  rows.digits = kDigits;
+  rows.scales = Tensor(DType::f32, {rows.m * kDigits});
+  rows.storage = Tensor::uninitialized(DType::i8, {rows.m * kDigits, k});
+  rows.values = rows.storage.as<std::int8_t>();
+  const kernels::QuantTable& kernel = *active_kernels().quant;
+  for_each_row(x, rows.m, k, what, [&](std::int64_t i) {
+    const float* row = x.as<float>() + i * k;
+    const float most = kernel.max_abs_run(row, k);
+    if (!std::isfinite(most)) return false;
+    int exponent = 0;  // most <= 2^exponent
+    if (std::frexp(most, &exponent) == 0.5F) --exponent;
+    exponent = std::max(exponent - 22, FLT_MIN_EXP - 1);  // FLT_MIN, the least that has an inverse
+    auto* to = rows.storage.as<std::int8_t>() + i * kDigits * k;
+    kernel.digits({row, std::ldexp(1.0F, -exponent), to, to + k, to + 2 * k, k});
+    for (int digit = 0; digit < kDigits; ++digit) {
+      rows.scales.as<float>()[i * kDigits + digit] = std::ldexp(1.0F, exponent + 8 * (kDigits - 1 - digit));
+    }
+    return true;
+  });
+  const auto* scales = rows.scales.as<float>();
   rows.largest_scale = *std::max_element(scales, scales + rows.scales.size());
   return rows;
 }

@@ -11,21 +11,24 @@
 
 namespace petrain {
 
+constexpr int kDigits = 3;
+
 struct QuantRows {
   std::int64_t m = 0, k = 0;
-  const std::int8_t* values = nullptr;  // (m, k)
+  int digits = 1;                       // or kDigits: so many rows of values are, with their scales, a row of x
+  const std::int8_t* values = nullptr;  // (m * digits, k)
   std::int32_t zero_point = 0;
   float largest_scale = 0;
 
   const std::int8_t* row(std::int64_t i) const { return values + i * k; }
-  // Of m = 1; made once for all products with these rows. For one thread.
+  // Of m = 1 without digits; made once for all products with these rows. For one thread.
   const SingleRow& single() const {
     if (!single_) single_.emplace(values, k);
     return *single_;
   }
   float scale(std::int64_t i) const { return scales.as<float>()[scales.size() == 1 ? 0 : i]; }
 
-  Tensor storage, scales;  // int8 (m, k), or empty where x was int8; float32 (m,) or (1,)
+  Tensor storage, scales;  // int8 (m * digits, k), or empty where x was int8; float32 (m * digits,) or (1,)
 
  private:
   mutable std::optional<SingleRow> single_;
@@ -35,6 +38,9 @@ struct QuantRows {
 // scale for each row. Throws std::invalid_argument where x is not so, or NaN or infinite; `what` names it.
 QuantRows quantize_rows(const ConstTensorView& x, std::int64_t k, const std::optional<QuantParams>& params,
                         const std::string& what);
+
+// x, float32, in kDigits digits of 8 bits: within 2⁻²² of the largest magnitude in a row. Throws as quantize_rows.
+QuantRows split_rows(const ConstTensorView& x, std::int64_t k, const std::string& what);
 
 // One row of float32, symmetrically. False, and nothing is written, where a number is NaN or infinite.
 bool quantize_row(const float* row, std::int64_t k, float& scale, std::int8_t* to);

@@ -248,11 +248,11 @@ class QuantConv:
         bias: typing.Any,
         activation: str | None,
         clip: tuple[typing.SupportsFloat | typing.SupportsIndex, typing.SupportsFloat | typing.SupportsIndex] | None,
-        x_params: tuple[typing.SupportsFloat | typing.SupportsIndex, typing.SupportsInt | typing.SupportsIndex] | None,
-        y_params: tuple[typing.SupportsFloat | typing.SupportsIndex, typing.SupportsInt | typing.SupportsIndex] | None,
+        x_params: tuple[typing.SupportsFloat | typing.SupportsIndex, typing.SupportsInt | typing.SupportsIndex, str]
+        | None,
+        y_params: tuple[typing.SupportsFloat | typing.SupportsIndex, typing.SupportsInt | typing.SupportsIndex, str]
+        | None,
     ) -> numpy.ndarray: ...
-    @property
-    def packed_nbytes(self) -> int: ...
 
 class QuantLinear:
     def __init__(self, weight: QuantTensor) -> None: ...
@@ -262,13 +262,14 @@ class QuantLinear:
         bias: typing.Any,
         activation: str | None,
         clip: tuple[typing.SupportsFloat | typing.SupportsIndex, typing.SupportsFloat | typing.SupportsIndex] | None,
-        x_params: tuple[typing.SupportsFloat | typing.SupportsIndex, typing.SupportsInt | typing.SupportsIndex] | None,
-        y_params: tuple[typing.SupportsFloat | typing.SupportsIndex, typing.SupportsInt | typing.SupportsIndex] | None,
+        x_params: tuple[typing.SupportsFloat | typing.SupportsIndex, typing.SupportsInt | typing.SupportsIndex, str]
+        | None,
+        y_params: tuple[typing.SupportsFloat | typing.SupportsIndex, typing.SupportsInt | typing.SupportsIndex, str]
+        | None,
         residual_a: typing.Any,
         residual_b: typing.Any,
+        weight_only: bool,
     ) -> numpy.ndarray: ...
-    @property
-    def packed_nbytes(self) -> int: ...
 
 class QuantRnn:
     def __init__(self, cell: str, w_ih: QuantLinear, w_hh: QuantLinear, b_ih: typing.Any, b_hh: typing.Any) -> None: ...
@@ -643,8 +644,9 @@ def low_rank_int8(
     bias: typing.Any,
     activation: str | None,
     clip: tuple[typing.SupportsFloat | typing.SupportsIndex, typing.SupportsFloat | typing.SupportsIndex] | None,
-    x_params: tuple[typing.SupportsFloat | typing.SupportsIndex, typing.SupportsInt | typing.SupportsIndex] | None,
-    y_params: tuple[typing.SupportsFloat | typing.SupportsIndex, typing.SupportsInt | typing.SupportsIndex] | None,
+    x_params: tuple[typing.SupportsFloat | typing.SupportsIndex, typing.SupportsInt | typing.SupportsIndex, str] | None,
+    y_params: tuple[typing.SupportsFloat | typing.SupportsIndex, typing.SupportsInt | typing.SupportsIndex, str] | None,
+    weight_only: bool,
 ) -> numpy.ndarray: ...
 def low_rank_product(a: typing.Any, b: typing.Any) -> numpy.ndarray: ...
 def lsq_factor(

@@ -1,5 +1,7 @@
 """Quantization as its definition reads: float32 operations one after another, integer sums in int64."""
 
+import math
+
 import numpy as np
 
 F32 = np.finfo(np.float32)
@@ -127,6 +129,34 @@ def product(rows, row_scale, row_zero, q):
             return sums.astype(np.float32) * (row_scale * scale[:, 0])
         y = y + sums.astype(np.float32) * scale[:, g]
     return y * row_scale
+
+
+def digits(x):
+    """Rows of float32 x as three rows of int8 each, with scales that are powers of two: (digit, rows), (digit,)."""
+    rows, scales = [], []
+    for row in x.astype(np.float64):
+        exponent = 0 if not row.any() else math.ceil(math.log2(np.abs(row).max()))
+        scale = 2.0 ** max(exponent - 22, -126)
+        number = np.rint(row / scale).astype(np.int64)
+        low = (number + 128) % 256 - 128
+        middle = ((number - low) // 256 + 128) % 256 - 128
+        rows.append([((number - low) // 256 - middle) // 256, middle, low])
+        scales.append([scale * 65536, scale * 256, scale])
+    return np.array(rows).swapaxes(0, 1), np.array(scales, np.float32).T
+
+
+def weight_only_product(x, q):
+    high, middle, low = (product(rows, scale, 0, q) for rows, scale in zip(*digits(x), strict=True))
+    return (high + middle) + low
+
+
+def weight_only_linear(x, q, bias=None, residual=None):
+    """A linear layer whose activations keep 22 bits."""
+    y = weight_only_product(x, q)
+    if residual is not None:
+        a, b = residual
+        y = y + weight_only_product(weight_only_product(x, b), a)
+    return y if bias is None else y + bias
 
 
 def linear_of(x, q, bias=None, x_params=None, residual=None):

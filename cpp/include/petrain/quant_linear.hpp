@@ -35,6 +35,9 @@ struct LinearOptions {
   // of its own, max|x| / 127.
   std::optional<QuantParams> input = {};
   std::optional<QuantParams> output = {};  // of y, which is int8 then; none: y is float32
+  // x keeps 22 bits: it is float32, and each row is split in three digits of 8 bits whose products are exact, with a
+  // scale that is a power of two. For few rows, whose products cost less than reading the weight; no `input` then.
+  bool weight_only = false;
   // Added to the product before the bias: residual_a · (residual_b · x), as `low_rank` computes it.
   const QuantLinear* residual_a = nullptr;  // (N, R)
   const QuantLinear* residual_b = nullptr;  // (R, K)
@@ -59,9 +62,10 @@ class QuantLinear {
   // x (M, K) or (K,), y (M, N) or (N,). With the integers x̂ and ŵ, zero points a and b, scales s and t:
   //   per tensor and channel   y[m][n] = float(Σ_k (x̂[m][k] - a)(ŵ[n][k] - b[n])) * (s[m] * t[n])
   //   per group, and 4 bits    y[m][n] = (Σ_g float(Σ_{k in g} x̂[m][k] (ŵ[n][k] - b[n][g])) * t[n][g]) * s[m]
-  // and then residual, bias, activation, clip and output, each operation rounded to float32. Throws
-  // std::invalid_argument, before y is written, for what does not fit, NaN or infinity, numbers so large that y could
-  // be infinite, y in the memory of x, or a zero point of x with weights of the second kind.
+  // with weight_only the sum of that for the digits of x, highest first, and then residual, bias, activation, clip and
+  // output, each operation rounded to float32. Throws std::invalid_argument, before y is written, for what does not
+  // fit, NaN or infinity, numbers so large that y could be infinite, y in the memory of x, or a zero point of x with
+  // weights of the second kind.
   void forward(const ConstTensorView& x, const TensorView& y, const LinearOptions& options = {}) const;
 
  private:

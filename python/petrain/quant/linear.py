@@ -24,6 +24,7 @@ def linear(
     x_params: QuantParams | None = None,
     y_params: QuantParams | None = None,
     residual: tuple[QuantTensor, QuantTensor] | None = None,
+    weight_only: bool = False,
 ) -> np.ndarray:
     r"""``activation(x @ w.T + bias)`` with integer products whose sums are exact, in one pass over the weights.
 
@@ -48,6 +49,9 @@ def linear(
         y_params: the result is int8, quantized with these.
         residual: ``(A, B)``, of shapes ``(N, R)`` and ``(R, K)``: :math:`A(Bx)` is added before the bias, as
             :func:`low_rank` computes it.
+        weight_only: only the weight is in integers: ``x``, float32 without ``x_params``, keeps 22 bits of the largest
+            magnitude in its row, as much as float32 sums do. For a few rows, such as a token at a time: each costs what
+            three do without it, but reading the weight costs the same.
 
     Returns:
         float32, or int8 with ``y_params``: ``(N,)`` or ``(M, N)``.
@@ -68,7 +72,7 @@ def linear(
     """
     a, b = (None, None) if residual is None else (_packed(part, "residual") for part in residual)
     return _packed(q, "q").forward(
-        x, bias, activation, clip, _pair(x_params, "x_params"), _pair(y_params, "y_params"), a, b
+        x, bias, activation, clip, _pair(x_params, "x_params"), _pair(y_params, "y_params"), a, b, weight_only
     )
 
 
@@ -82,6 +86,7 @@ def low_rank(
     clip: tuple[float, float] | None = None,
     x_params: QuantParams | None = None,
     y_params: QuantParams | None = None,
+    weight_only: bool = False,
 ) -> np.ndarray:
     """``activation((x @ b.T) @ a.T + bias)`` with integer products, for the factors of a weight ``a @ b``.
 
@@ -90,7 +95,7 @@ def low_rank(
     Args:
         a: shape ``(N, R)``.
         b: shape ``(R, K)``.
-        x, bias, activation, clip, x_params, y_params: as for :func:`linear`.
+        x, bias, activation, clip, x_params, y_params, weight_only: as for :func:`linear`.
 
     Returns:
         float32, or int8 with ``y_params``: ``(N,)`` or ``(M, N)``.
@@ -107,7 +112,7 @@ def low_rank(
         array([3., 6.], dtype=float32)
     """
     x_pair, y_pair = _pair(x_params, "x_params"), _pair(y_params, "y_params")
-    return _core.low_rank_int8(x, _packed(a, "a"), _packed(b, "b"), bias, activation, clip, x_pair, y_pair)
+    return _core.low_rank_int8(x, _packed(a, "a"), _packed(b, "b"), bias, activation, clip, x_pair, y_pair, weight_only)
 
 
 def matmul_int(a: Array, b: Array) -> np.ndarray:
