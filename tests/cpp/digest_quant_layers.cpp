@@ -30,7 +30,7 @@ void quantized_layers(const Emit& emit) {
     const QuantLinear layer = layer_of(kOutputs, kInputs, spec), a = layer_of(kOutputs, 8, {}),
                       b = layer_of(8, kInputs, {});
     const std::vector<float> bias = matrix(1, kOutputs);
-    Digest digest;
+    Digest digest, weight_only;
     for (const std::int64_t rows : {1, 3, 65}) {
       const std::vector<float> x = matrix(rows, kInputs);
       const ConstTensorView input{x.data(), DType::f32, {rows, kInputs}};
@@ -50,8 +50,13 @@ void quantized_layers(const Emit& emit) {
       digest.add(std::as_const(y).view());
       low_rank(input, a, b, y.view());
       digest.add(std::as_const(y).view());
+      layer.forward(input, y.view(), {.weight_only = true, .residual_a = &a, .residual_b = &b});
+      weight_only.add(std::as_const(y).view());
+      low_rank(input, a, b, y.view(), {.weight_only = true});
+      weight_only.add(std::as_const(y).view());
     }
     emit(std::string("quant/linear ") + name, digest);
+    emit(std::string("quant/weight only ") + name, weight_only);
   }
 }
 
