@@ -1,6 +1,8 @@
 #include "int_gemm.hpp"
 
-#if defined(__aarch64__)
+#if defined(PETRAIN_PLAIN)
+#include "int_gemm_plain.hpp"
+#elif defined(__aarch64__)
 #include "int_gemm_neon.hpp"
 #else
 #include "int_gemm_x86.hpp"

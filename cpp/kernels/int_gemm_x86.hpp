@@ -329,7 +329,7 @@ inline void add_column(const ExcessArgs& args, int row, int column, __m256i (&su
     const __m256i low01 = _mm256_unpacklo_epi8(a[0], a[1]), high01 = _mm256_unpackhi_epi8(a[0], a[1]);
     const __m256i low23 = _mm256_unpacklo_epi8(a[2], a[3]), high23 = _mm256_unpackhi_epi8(a[2], a[3]);
     const __m256i quads[4] = {_mm256_unpacklo_epi16(low01, low23), _mm256_unpackhi_epi16(low01, low23),
-                             _mm256_unpacklo_epi16(high01, high23), _mm256_unpackhi_epi16(high01, high23)};
+                              _mm256_unpacklo_epi16(high01, high23), _mm256_unpackhi_epi16(high01, high23)};
     const __m256i values = broadcast(args.values + e);
 #pragma GCC unroll 4
     for (int i = 0; i < 4; ++i) {

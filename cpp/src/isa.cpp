@@ -61,7 +61,7 @@ bool machine_runs(std::string_view isa) {
   if (isa == "neon_dotprod") return false;
 #endif
 #endif
-  return isa == "baseline" || isa == "neon" || isa == "neon_dotprod";
+  return isa == "baseline" || isa == "plain" || isa == "neon" || isa == "neon_dotprod";
 }
 
 const kernels::KernelTable* choose() {
