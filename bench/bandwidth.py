@@ -3,24 +3,10 @@
 from __future__ import annotations
 
 import ctypes
-import functools
-import os
-import subprocess
-import tempfile
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import numpy as np
-
-
-@functools.cache
-def library() -> ctypes.CDLL:
-    source = Path(__file__).parent / "cpp" / "bandwidth.cpp"
-    target = Path(tempfile.mkdtemp()) / "bandwidth.so"
-    flags = ["-O3", "-fopenmp", "-shared", "-fPIC", "-std=c++20"]
-    subprocess.run([os.environ.get("CXX", "c++"), *flags, str(source), "-o", str(target)], check=True)
-    return ctypes.CDLL(str(target))
-
+from compiled import library
 
 Sweep = tuple[Sequence[np.ndarray], Sequence[np.ndarray]]  # what is read, what is read and written
 
@@ -33,7 +19,7 @@ def moved(sweeps: Sequence[Sweep]) -> int:
 def sweeps_of(sweeps: Sequence[Sweep], threads: int) -> Callable[[], None]:
     """A call that goes over the arrays, one sweep after the other, and leaves them as they are. Each reads 1 to 3 and
     reads and writes 0 to 4, all float32 of one size."""
-    call = library().sweep
+    call = library("bandwidth", "-fopenmp").sweep
     every = []
     for read, written in sweeps:
         pointers = [(ctypes.c_void_p * len(list_))(*(a.ctypes.data for a in list_)) for list_ in (read, written)]

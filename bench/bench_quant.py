@@ -1,9 +1,9 @@
 """Products in int8 and int4 against onnxruntime and torch, float32 in and out, Python overhead included.
 
-    python bench/bench_quant.py [--only linear gemv lowrank conv] [--threads 1 2] [--json out.json]
+    python bench/bench_quant.py [--only linear gemv weight_only lowrank conv lstm] [--threads 1 2] [--json out.json]
 
-"linear" prints a table in GMAC/s and as a fraction of the machine's integer peak, a loop over registers of the best
-exact instructions. onnxruntime's default u8 × s8 products saturate on AVX2; "exact" is its x64quantprecision mode.
+Rates are in GMAC/s; those of "linear" also as a fraction of the machine's integer peak, a loop over registers of the
+best exact instructions. onnxruntime's default u8 × s8 products saturate on AVX2; "exact" is its x64quantprecision mode.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Any
 import common
 import numpy as np
 import petrain
+import quant_lstm
 import torch
 from bandwidth import sweeps_of
 from int_peak import int8_peak
@@ -58,17 +59,14 @@ def rivals(x: np.ndarray, w: np.ndarray, threads: int) -> dict[str, Callable[[],
 
 
 def linear(report: common.Report, threads: int, rounds: int) -> None:
-    peak = int8_peak() * threads
-    print(f"integer peak: {peak:.0f} GMAC/s with {threads} threads")
+    peak = int8_peak(threads)
+    print("integer peak: " + ("unknown" if peak is None else f"{peak:.0f} GMAC/s with {threads} threads"))
     for size in SIZES:
         for m in ROWS:
             x, w = normal(m, size), normal(size, size)
-            calls = rivals(x, w, threads)
             counted = (m, size) == (128, 1024)
-            times = common.race(calls, rounds if counted else 3, 0.2 if counted else 0.05)
-            rates = {name: m * size * size / times.median(name) / 1e9 for name in calls}
-            cells = "  ".join(f"{name} {rate:.1f}" for name, rate in rates.items())
-            print(f"M {m:4} K N {size:4}  GMAC/s: {cells}  int8 of the peak: {rates['int8'] / peak:.0%}", flush=True)
+            times = common.race(rivals(x, w, threads), rounds if counted else 5, 0.2 if counted else 0.05)
+            report.add_rates(f"M {m}, K = N = {size}", threads, m * size * size, times, peak)
             for (ours, theirs), bar in BARS.items():
                 if counted:
                     work = f"{ours} M 128, K = N = 1024"
@@ -78,7 +76,7 @@ def linear(report: common.Report, threads: int, rounds: int) -> None:
 def gemv(report: common.Report, threads: int, rounds: int) -> None:
     x, w = normal(1, 4096), normal(4096, 4096)
     q8, q4 = quant.quantize(w), int4(w)
-    read = np.zeros(q8.values.nbytes // 4, np.float32)
+    read = np.ones(q8.values.nbytes // 4, np.float32)
     times = common.race(
         {
             "int8": lambda: quant.linear(x, q8),
@@ -95,6 +93,25 @@ def gemv(report: common.Report, threads: int, rounds: int) -> None:
     report.add(
         "int4 g32 M 1, 4096 x 4096", threads, times.ratio("onnxruntime int4", "int4 g32"), "onnxruntime int4", None
     )
+    report.add_rates("M 1, K = N = 4096", threads, w.size, times)
+
+
+def weight_only(report: common.Report, threads: int, rounds: int) -> None:
+    """Activations in float32, or in what keeps as much of them."""
+    w = normal(4096, 4096)
+    q8, q4 = quant.quantize(w), int4(w)
+    for m in (1, 4):
+        x = normal(m, 4096)
+        calls = {
+            "int8": lambda x=x: quant.linear(x, q8, weight_only=True),
+            "int4 g32": lambda x=x: quant.linear(x, q4, weight_only=True),
+            "onnxruntime int4, level 1": ort_int4(x, w, threads, accuracy_level=1),
+            "torch float32": torch_float32(x, w),
+        }
+        times = common.race(calls, rounds)
+        report.add_rates(f"weight only, M {m}, 4096 x 4096", threads, m * w.size, times)
+        for ours, theirs in (("int4 g32", "onnxruntime int4, level 1"), ("int8", "torch float32")):
+            report.add(f"weight only {ours}, M {m}", threads, times.ratio(theirs, ours), theirs, None)
 
 
 def lowrank(report: common.Report, threads: int, rounds: int) -> None:
@@ -123,19 +140,32 @@ def conv(report: common.Report, threads: int, rounds: int) -> None:
     for name, bar in (("resnet18", 1.3), ("mobilenet_v2", None)):
         sums: dict[str, list[float]] = {}
         for shape in NETWORKS[name]:
-            for rival, seconds in compare(shape, threads, rounds, 0.05).seconds.items():
+            times = compare(shape, threads, rounds, 0.05)
+            report.add_rates(str(shape), threads, shape.products, times)
+            for rival, seconds in times.seconds.items():
                 total = sums.setdefault(rival, [0.0] * rounds)
                 sums[rival] = [a + shape.count * b for a, b in zip(total, seconds, strict=True)]
-        ratio = common.Times(sums).ratio("onnxruntime f32", "petrain int8")
-        report.add(f"conv2d int8, sum of {name}", threads, ratio, "onnxruntime f32", bar)
+        ratio = common.Times(sums).ratio("onnxruntime float32", "int8")
+        report.add(f"conv2d int8, sum of {name}", threads, ratio, "onnxruntime float32", bar)
 
 
-PARTS = {"linear": linear, "gemv": gemv, "lowrank": lowrank, "conv": conv}
+def lstm(report: common.Report, threads: int, rounds: int) -> None:
+    for size in (64, 256):
+        for batch in (1, 32):
+            times = common.race(quant_lstm.rivals(size, batch, threads), rounds, 0.05)
+            work = f"LSTM {size}, batch {batch}"
+            report.add_rates(work, threads, quant_lstm.products(size, batch), times)
+            for theirs in ("onnxruntime float32", "onnxruntime int8", "torch float32", "torch int8"):
+                report.add(f"{work}, int8", threads, times.ratio(theirs, "int8"), theirs, None)
+
+
+PARTS = {"linear": linear, "gemv": gemv, "weight_only": weight_only, "lowrank": lowrank, "conv": conv, "lstm": lstm}
 
 
 def main() -> None:
     args = common.arguments(__doc__, tuple(PARTS))
     report = common.Report("quantized products")
+    print(common.machine())
     for threads in args.threads:
         petrain.set_num_threads(threads)
         torch.set_num_threads(threads)

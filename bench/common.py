@@ -59,6 +59,7 @@ class Report:
 
     title: str
     rows: list[dict[str, Any]] = field(default_factory=list)
+    rates: list[dict[str, Any]] = field(default_factory=list)
 
     def add(self, work: str, threads: int, ratio: tuple[float, float, float], against: str, bar: float | None) -> None:
         value, low, high = ratio
@@ -67,11 +68,21 @@ class Report:
         verdict = "" if bar is None else f"  bar {bar:g}: {'met' if value >= bar else 'MISSED'}"
         print(f"{work:44} {threads} thr  {value:7.2f}x [{low:.2f}-{high:.2f}] {against}{verdict}", flush=True)
 
+    def add_rates(self, work: str, threads: int, products: int, times: Times, peak: float | None = None) -> None:
+        """Multiply-adds a nanosecond (GMAC/s) of all rivals, the first of them as a part of the integer peak too."""
+        rates = {name: products / times.median(name) / 1e9 for name in times.seconds}
+        first = next(iter(rates.values()))
+        self.rates.append({"work": work, "threads": threads, "gmac_per_s": rates, "integer_peak": peak})
+        of_peak = "" if peak is None else f" ({first / peak:.0%} of the peak)"
+        cells = [f"{name} {rate:.1f}" + (of_peak if i == 0 else "") for i, (name, rate) in enumerate(rates.items())]
+        print(f"{work:32} {threads} thr  GMAC/s: {', '.join(cells)}", flush=True)
+
     def finish(self, path: str | None) -> None:
         """Write the JSON and leave, with 1 where a bar was missed."""
         missed = [row["work"] for row in self.rows if not row["met"]]
         if path:
-            Path(path).write_text(json.dumps({"title": self.title, "machine": machine(), "rows": self.rows}, indent=1))
+            figures = {"title": self.title, "machine": machine(), "rows": self.rows, "rates": self.rates}
+            Path(path).write_text(json.dumps(figures, indent=1))
         print(f"{len(self.rows)} rows, {len(missed)} bars missed" + (f": {', '.join(missed)}" if missed else ""))
         sys.exit(1 if missed else 0)
 
@@ -85,6 +96,7 @@ def machine() -> dict[str, Any]:
         "numpy": np.__version__,
         "blas": blas(),
         "python": platform.python_version(),
+        **{name: sys.modules[name].__version__ for name in ("torch", "onnxruntime") if name in sys.modules},
     }
 
 

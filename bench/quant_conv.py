@@ -1,18 +1,14 @@
 """Convolutions on int8 against onnxruntime in float32, on the shapes of ResNet-18 and MobileNetV2, one image.
 
-    python bench/quant_conv.py --threads 1 --networks resnet18 mobilenet_v2
-
 What counts is the sum over a network's convolutions, each as often as the network has it.
 """
 
 from __future__ import annotations
 
-import argparse
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import petrain
 from common import Times, race
 from petrain import quant
 
@@ -111,36 +107,9 @@ def compare(conv: Conv, threads: int, rounds: int, at_least: float) -> Times:
     bias, q = rng.standard_normal(conv.outputs, np.float32), quant.quantize(w)
     session = onnx_conv(conv, w, bias, threads)
     rivals = {
-        "petrain int8": lambda: quant.conv2d(x, q, bias, activation="relu", **conv.window),
-        "onnxruntime f32": lambda: session.run(None, {"x": x}),
+        "int8": lambda: quant.conv2d(x, q, bias, activation="relu", **conv.window),
+        "onnxruntime float32": lambda: session.run(None, {"x": x}),
     }
-    got, exact = rivals["petrain int8"](), rivals["onnxruntime f32"]()[0]
+    got, exact = rivals["int8"](), rivals["onnxruntime float32"]()[0]
     assert np.abs(got - exact).max() <= 0.05 * np.abs(exact).max(), conv
     return race(rivals, rounds, at_least)
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS))
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--at-least", type=float, default=0.05, help="seconds of a round")
-    arguments = parser.parse_args()
-    petrain.set_num_threads(arguments.threads)
-    for network in arguments.networks:
-        print(f"{network}, {arguments.threads} threads")
-        sums: dict[str, list[float]] = {}
-        for conv in NETWORKS[network]:
-            times = compare(conv, arguments.threads, arguments.rounds, arguments.at_least)
-            for name, seconds in times.seconds.items():
-                total = sums.setdefault(name, [0.0] * len(seconds))
-                sums[name] = [a + conv.count * b for a, b in zip(total, seconds, strict=True)]
-            ours, ratio = times.median("petrain int8"), times.ratio("onnxruntime f32", "petrain int8")[0]
-            rate = conv.products / ours / 1e9
-            print(f"  {conv!s:36} x{conv.count}  {1e3 * ours:8.3f} ms  {rate:6.1f} GMAC/s  {ratio:5.2f} x", flush=True)
-        ratio, least, greatest = Times(sums).ratio("onnxruntime f32", "petrain int8")
-        print(f"  sum: {ratio:.2f} x onnxruntime f32 ({least:.2f} to {greatest:.2f})")
-
-
-if __name__ == "__main__":
-    main()

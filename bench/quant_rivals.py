@@ -32,7 +32,6 @@ def session(
     model = helper.make_model(graph, opset_imports=domains, ir_version=10)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     for key, value in config.items():
         options.add_session_config_entry(key.replace("__", "."), value)
     run = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"]).run
@@ -55,14 +54,14 @@ def ort_int8(x: np.ndarray, w: np.ndarray, threads: int, *, exact: bool) -> Call
     return session(nodes, {"w": np.ascontiguousarray(values.T), "t": scale}, x, threads, **config)
 
 
-def ort_int4(x: np.ndarray, w: np.ndarray, threads: int) -> Call:
-    """Groups of 32, activations in int8 (accuracy level 4)."""
+def ort_int4(x: np.ndarray, w: np.ndarray, threads: int, *, accuracy_level: int = 4) -> Call:
+    """Groups of 32. Activations: accuracy level 4 computes in int8, 1 in float32."""
     n, k = w.shape
     groups = w.reshape(n, k // 32, 32)
     scale = np.abs(groups).max(axis=2) / np.float32(7)
     values = (np.rint(groups / scale[..., None]) + 8).astype(np.uint8)
     packed = values[..., ::2] | values[..., 1::2] << 4
-    attributes = {"K": k, "N": n, "bits": 4, "block_size": 32, "accuracy_level": 4}
+    attributes = {"K": k, "N": n, "bits": 4, "block_size": 32, "accuracy_level": accuracy_level}
     nodes = [helper.make_node("MatMulNBits", ["x", "w", "s"], ["y"], domain="com.microsoft", **attributes)]
     return session(nodes, {"w": packed, "s": scale.reshape(-1)}, x, threads)
 
@@ -78,7 +77,7 @@ def torch_float32(x: np.ndarray, w: np.ndarray) -> Call:
 
 
 def torch_dynamic(x: np.ndarray, w: np.ndarray, engine: str) -> Call:
-    """engine: "fbgemm" or "onednn"."""
+    """engine: "fbgemm" or "onednn", for which the weight is packed here."""
     torch.backends.quantized.engine = engine
     layer = torch.nn.Linear(w.shape[1], w.shape[0], bias=False)
     layer.weight.data.copy_(torch.from_numpy(w))
@@ -88,7 +87,6 @@ def torch_dynamic(x: np.ndarray, w: np.ndarray, engine: str) -> Call:
     inputs = torch.from_numpy(x)
 
     def run() -> torch.Tensor:
-        torch.backends.quantized.engine = engine
         with torch.inference_mode():
             return quantized(inputs)
 

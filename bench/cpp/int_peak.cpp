@@ -1,5 +1,5 @@
-// The integer peak of this machine: loops over registers of the best exact instruction that it has, and float32
-// multiply-adds beside them. Built by bench/int_peak.py.
+// The integer peak of this machine: a loop over registers of the best exact instruction that it has. Built by
+// bench/int_peak.py.
 #include <cstdint>
 
 #if defined(__x86_64__)
