@@ -68,9 +68,9 @@ def stub() -> str:
     return run(sys.executable, "scripts/stubs.py", "--check")
 
 
-def build(preset: str, *options: str) -> str:
+def build(preset: str, *options: str, target: str = "all") -> str:
     output = run("cmake", "--preset", preset, f"-DPETRAIN_PYTHON={sys.executable}", *options)
-    return output + run("cmake", "--build", "--preset", preset)
+    return output + run("cmake", "--build", "--preset", preset, "--target", target)
 
 
 def build_and_test(preset: str, *options: str) -> str:
@@ -133,6 +133,11 @@ def pairs() -> str:
     return "".join(pytest(isa, 1 + i % 2, "-m", "not once") for i, isa in enumerate(available_isas()))
 
 
+def exhaustive() -> str:
+    output = build("default", target="exhaustive_int_gemm")
+    return output + run("ctest", "--preset", "default", "-C", "on_request", "-R", "exhaustive", "--verbose")
+
+
 def available_isas() -> list[str]:
     return run(sys.executable, "-c", "import petrain; print(*petrain.cpu_info()['available'])", PETRAIN_ISA="").split()
 
@@ -160,7 +165,7 @@ def parts() -> Iterator[Part]:
 
 
 # Slow: run where they are named.
-ON_REQUEST: list[Part] = [("pairs", pairs), ("asan-ubsan", sanitize), ("tsan", tsan), ("tidy", tidy)]
+ON_REQUEST: list[Part] = [("pairs", pairs), ("exhaustive", exhaustive), ("asan-ubsan", sanitize), ("tsan", tsan), ("tidy", tidy)]
 
 
 def last_line(output: str) -> str:

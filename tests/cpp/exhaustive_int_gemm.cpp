@@ -1,5 +1,5 @@
 // Every product of int8 matrices with M, N and K up to 160, some minutes for an instruction set:
-//   cmake --build --preset default --target exhaustive_int_gemm && build/default/tests/cpp/exhaustive_int_gemm
+//   make test PARTS=exhaustive
 #include <cstdint>
 #include <cstdio>
 #include <vector>
