@@ -33,7 +33,7 @@ endfunction()
 # Order: from the least to the most capable. The last one that the machine supports is chosen at run time.
 string(TOLOWER "${CMAKE_SYSTEM_PROCESSOR}" _cpu)
 if(_cpu MATCHES "^(x86_64|amd64)$")
-  set(_integer_products cpp/kernels/int4_gemm.cpp cpp/kernels/int_gemm.cpp)
+  set(_integer_products cpp/kernels/grouped_gemm.cpp cpp/kernels/int_gemm.cpp)
   set(_avx2 -mavx2 -mfma -mf16c -mbmi2)
   set(_avx512 ${_avx2} -mavx512f -mavx512bw -mavx512vl -mavx512dq -mprefer-vector-width=512)
   # For tests: the integer products of processors that have no kernels of their own.

@@ -1,5 +1,7 @@
 #include "conv.hpp"
 
+#include "transpose.hpp"
+
 namespace petrain::kernels {
 namespace {
 
@@ -10,7 +12,6 @@ using std::ptrdiff_t;
 using std::uint32_t;
 
 // Vectors of 16 bytes, which every instruction set has, for what a loop cannot say: transposing.
-typedef int8_t Bytes __attribute__((vector_size(16)));
 typedef int32_t Ints __attribute__((vector_size(16)));
 typedef uint32_t Unsigned __attribute__((vector_size(16)));
 typedef float Floats __attribute__((vector_size(16)));
@@ -25,30 +26,6 @@ T load_any(const void* from) {
 template <class T>
 void store_any(void* to, const T& x) {
   __builtin_memcpy(to, &x, sizeof x);
-}
-
-Bytes low_halves(Bytes a, Bytes b) {
-  return __builtin_shufflevector(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
-}
-Bytes high_halves(Bytes a, Bytes b) {
-  return __builtin_shufflevector(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
-}
-
-// 16 × 16, by interleaving halves four times.
-void interleave_16(const int8_t* from, ptrdiff_t from_stride, int8_t* to, ptrdiff_t to_stride) {
-  Bytes x[16], y[16];
-  for (int i = 0; i < 16; ++i) x[i] = load_any<Bytes>(from + i * from_stride);
-#pragma GCC unroll 4
-  for (int round = 0; round < 4; ++round) {
-#pragma GCC unroll 8
-    for (int i = 0; i < 8; ++i) {
-      y[2 * i] = low_halves(x[i], x[i + 8]);
-      y[2 * i + 1] = high_halves(x[i], x[i + 8]);
-    }
-#pragma GCC unroll 16
-    for (int i = 0; i < 16; ++i) x[i] = y[i];
-  }
-  for (int i = 0; i < 16; ++i) store_any(to + i * to_stride, x[i]);
 }
 
 // The channels of an image in colour, known beforehand, make a loop that is vectorized.
@@ -72,8 +49,8 @@ void interleave(const InterleaveArgs& args) {
   const ptrdiff_t whole_pixels = args.pixels - args.pixels % 16, whole = args.channels - args.channels % 16;
   for (ptrdiff_t i = 0; i < whole_pixels; i += 16) {
     for (ptrdiff_t j = 0; j < whole; j += 16) {
-      interleave_16(args.from + j * args.from_stride + i, args.from_stride, args.to + i * args.to_stride + j,
-                    args.to_stride);
+      transpose_16(args.from + j * args.from_stride + i, args.from_stride, args.to + i * args.to_stride + j,
+                   args.to_stride);
     }
   }
   for (ptrdiff_t i = 0; i < args.pixels; ++i) {

@@ -38,7 +38,7 @@ struct IntRoute {
 // What was taken off the columns of a panel: sums[i][j] += Σ_e a[i][k[e]] values[e], e from first[j] to first[j + 1],
 // which are multiples of 4; values from -64 to 64.
 struct ExcessArgs {
-  const std::uint8_t* transposed;  // rows of A, [k][kMostRows], as `transpose` makes it
+  const std::int8_t* transposed;  // rows of A, [k][kMostRows], as `transpose` makes it
   const std::int32_t* k;
   const std::int8_t* values;
   const std::int32_t* first;  // kPanel + 1
@@ -48,14 +48,14 @@ struct ExcessArgs {
 };
 
 // Eight numbers of a row of A, some of them 0, and which eight of B's they meet.
-struct RowStep {
+struct RowEight {
   std::int32_t index;
   std::int8_t a[kDepthStep];
 };
 
 // sums[j] = Σ_p a[p] b[j][p] for the columns of consecutive panels of b + 128.
 struct RowArgs {
-  const RowStep* steps;
+  const RowEight* steps;
   std::ptrdiff_t step_count;
   const std::uint8_t* panels;
   std::ptrdiff_t panel_count;
@@ -71,12 +71,13 @@ struct IntGemmTable {
   // those at p + {2, 3, 6, 7} have positive ones that add up to no more than 128, and negative ones to no less than
   // -128. What is beyond must be taken off and added by `add_excess`. Else both functions are null.
   bool limited;
-  void (*transpose)(const std::uint8_t* rows, std::ptrdiff_t stride, int count, std::ptrdiff_t k,
-                    std::uint8_t* transposed);
+  void (*transpose)(const std::int8_t* rows, std::ptrdiff_t stride, int count, std::ptrdiff_t k,
+                    std::int8_t* transposed);
   void (*add_excess)(const ExcessArgs&);
   // One row, where reading B is the limit: the product takes the panels of the numbers b + 128. Both null where
   // `narrow` does that as fast.
-  std::ptrdiff_t (*row_steps)(const std::int8_t* row, std::ptrdiff_t k, RowStep* steps);  // how many; at most k / 2 + 4
+  std::ptrdiff_t (*row_steps)(const std::int8_t* row, std::ptrdiff_t k,
+                              RowEight* steps);  // how many; at most k / 2 + 4
   void (*row)(const RowArgs&);
 };
 

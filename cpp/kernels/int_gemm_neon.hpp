@@ -4,7 +4,7 @@
 
 #include <arm_neon.h>
 
-#include "int_gemm.hpp"
+#include "int_gemm_same.hpp"
 
 namespace petrain::kernels {
 namespace {
@@ -12,12 +12,6 @@ namespace {
 using std::int32_t;
 using std::int8_t;
 using std::ptrdiff_t;
-
-void prepare_same(const int8_t* row, ptrdiff_t k, void* prepared) {
-  auto* to = static_cast<int8_t*>(prepared);
-  __builtin_memcpy(to, row, static_cast<std::size_t>(k));
-  for (ptrdiff_t p = k; p % kDepthStep != 0; ++p) to[p] = 0;
-}
 
 // Four bytes of a row in every 32 bits.
 inline int8x16_t broadcast(const int8_t* from) {

@@ -1,7 +1,7 @@
 // Integer products in plain loops, for processors without kernels of their own. What the others must give.
 #pragma once
 
-#include "int_gemm.hpp"
+#include "int_gemm_same.hpp"
 
 namespace petrain::kernels {
 namespace {
@@ -9,12 +9,6 @@ namespace {
 using std::int32_t;
 using std::int8_t;
 using std::ptrdiff_t;
-
-void prepare_same(const int8_t* row, ptrdiff_t k, void* prepared) {
-  auto* to = static_cast<int8_t*>(prepared);
-  for (ptrdiff_t p = 0; p < k; ++p) to[p] = row[p];
-  for (ptrdiff_t p = k; p % kDepthStep != 0; ++p) to[p] = 0;
-}
 
 void tile(const IntTileArgs& args) {
   for (int row = 0; row < args.rows; ++row) {

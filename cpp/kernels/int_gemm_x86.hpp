@@ -9,6 +9,7 @@
 #include <immintrin.h>
 
 #include "int_gemm.hpp"
+#include "transpose.hpp"
 
 namespace petrain::kernels {
 namespace {
@@ -224,9 +225,9 @@ int not_within(__m256i a) {
 }
 
 // A row of numbers around zero has few eights that do not go in one step; none needs more than four.
-ptrdiff_t row_steps(const int8_t* row, ptrdiff_t k, RowStep* steps) {
+ptrdiff_t row_steps(const int8_t* row, ptrdiff_t k, RowEight* steps) {
   constexpr ptrdiff_t kAtOnce = 4 * kDepthStep;
-  const RowStep* const begin = steps;
+  const RowEight* const begin = steps;
   for (ptrdiff_t p = 0; p < k; p += kAtOnce) {
     int8_t rest[kAtOnce] = {};
     __builtin_memcpy(rest, row + p, static_cast<std::size_t>(k - p < kAtOnce ? k - p : kAtOnce));
@@ -263,7 +264,7 @@ void row_panels(const RowArgs& args, ptrdiff_t panel) {
     for (auto& sum : of_panel) sum = start;
   }
   for (ptrdiff_t s = 0; s < args.step_count; ++s) {
-    const RowStep& step = args.steps[s];
+    const RowEight& step = args.steps[s];
     const uint8_t* eight = b + static_cast<ptrdiff_t>(step.index) * kDepthStep * kPanel;
     const __m256i a_first = broadcast(step.a), a_second = broadcast(step.a + 4);
 #pragma GCC unroll 4
@@ -288,28 +289,11 @@ void row_product(const RowArgs& args) {
   for (; panel < args.panel_count; ++panel) row_panels<1>(args, panel);
 }
 
-// 16 × 16 bytes at a time, by interleaving halves four times.
-void transpose_16(const uint8_t* from, ptrdiff_t stride, uint8_t* to) {
-  __m128i x[16], y[16];
-  for (int i = 0; i < 16; ++i) x[i] = _mm_loadu_si128(reinterpret_cast<const __m128i*>(from + i * stride));
-#pragma GCC unroll 4
-  for (int round = 0; round < 4; ++round) {
-#pragma GCC unroll 8
-    for (int i = 0; i < 8; ++i) {
-      y[2 * i] = _mm_unpacklo_epi8(x[i], x[i + 8]);
-      y[2 * i + 1] = _mm_unpackhi_epi8(x[i], x[i + 8]);
-    }
-#pragma GCC unroll 16
-    for (int i = 0; i < 16; ++i) x[i] = y[i];
-  }
-  for (int i = 0; i < 16; ++i) _mm_store_si128(reinterpret_cast<__m128i*>(to + i * kMostRows), x[i]);
-}
-
-void transpose(const uint8_t* rows, ptrdiff_t stride, int count, ptrdiff_t k, uint8_t* transposed) {
+void transpose(const int8_t* rows, ptrdiff_t stride, int count, ptrdiff_t k, int8_t* transposed) {
   const ptrdiff_t whole = k - k % 16;
   for (int i = 0; i < count; i += 16) {
     for (ptrdiff_t p = 0; p < whole && i + 16 <= count; p += 16) {
-      transpose_16(rows + i * stride + p, stride, transposed + p * kMostRows + i);
+      transpose_16(rows + i * stride + p, stride, transposed + p * kMostRows + i, kMostRows);
     }
     const ptrdiff_t first = i + 16 <= count ? whole : 0;
     const int last = i + 16 <= count ? i + 16 : count;

@@ -11,7 +11,7 @@ extern const ActivationTable PETRAIN_BASE_TABLE(activation);
 extern const CalibrateTable PETRAIN_BASE_TABLE(calibrate);
 extern const ConvTable PETRAIN_BASE_TABLE(conv);
 extern const GemmTable PETRAIN_BASE_TABLE(gemm);
-extern const Int4GemmTable PETRAIN_TABLE(int4_gemm);
+extern const GroupedGemmTable PETRAIN_TABLE(grouped_gemm);
 extern const IntGemmTable PETRAIN_TABLE(int_gemm);
 extern const MatrixTable PETRAIN_BASE_TABLE(matrix);
 extern const NnTable PETRAIN_BASE_TABLE(nn);
@@ -29,7 +29,7 @@ extern const KernelTable PETRAIN_TABLE(kernels) = {
     .calibrate = &PETRAIN_BASE_TABLE(calibrate),
     .conv = &PETRAIN_BASE_TABLE(conv),
     .gemm = &PETRAIN_BASE_TABLE(gemm),
-    .int4_gemm = &PETRAIN_TABLE(int4_gemm),
+    .grouped_gemm = &PETRAIN_TABLE(grouped_gemm),
     .int_gemm = &PETRAIN_TABLE(int_gemm),
     .matrix = &PETRAIN_BASE_TABLE(matrix),
     .nn = &PETRAIN_BASE_TABLE(nn),

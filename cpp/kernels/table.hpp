@@ -6,7 +6,7 @@
 #include "conv.hpp"
 #include "fake_quant.hpp"
 #include "gemm.hpp"
-#include "int4_gemm.hpp"
+#include "grouped_gemm.hpp"
 #include "int_gemm.hpp"
 #include "matrix.hpp"
 #include "nn.hpp"
@@ -26,7 +26,7 @@ struct KernelTable {
   const CalibrateTable* calibrate;
   const ConvTable* conv;
   const GemmTable* gemm;
-  const Int4GemmTable* int4_gemm;
+  const GroupedGemmTable* grouped_gemm;
   const IntGemmTable* int_gemm;
   const MatrixTable* matrix;
   const NnTable* nn;

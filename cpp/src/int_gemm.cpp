@@ -67,7 +67,7 @@ class GroupedRows {
  public:
   GroupedRows(const GroupedMatrix& b, std::int64_t most_rows)
       : b_(b),
-        kernel_(*active_kernels().int4_gemm),
+        kernel_(*active_kernels().grouped_gemm),
         wide_(active_kernels().int_gemm->wide),
         stride_(b.depth() * (b.bits() == 4 ? 1 : wide_.a_bytes) + kApart),
         scratch_(Tensor::uninitialized(DType::i8, {b.k() + kScratchSlack})),
@@ -121,7 +121,7 @@ class GroupedRows {
 
  private:
   const GroupedMatrix& b_;
-  const kernels::Int4GemmTable& kernel_;
+  const kernels::GroupedGemmTable& kernel_;
   const kernels::IntRoute& wide_;
   std::int64_t stride_;
   Tensor scratch_, prepared_, offsets_, row_sums_;
@@ -140,7 +140,7 @@ IntRows::IntRows(const IntMatrix& b, std::int64_t most_rows)
       stride_(depth_ * route_.a_bytes),
       scratch_(Tensor::uninitialized(DType::i8, {k_ + kScratchSlack})),
       prepared_(DType::i8, {read_rows(most_rows), stride_}) {
-  if (!packed_.first.empty()) transposed_ = Tensor(DType::u8, {k_, kMostRows});
+  if (!packed_.first.empty()) transposed_ = Tensor(DType::i8, {k_, kMostRows});
 }
 
 void IntRows::fill(const RowOf& row, std::int64_t first, std::int64_t count) {
@@ -149,7 +149,7 @@ void IntRows::fill(const RowOf& row, std::int64_t first, std::int64_t count) {
   }
   rows_ = static_cast<int>(count);
   if (!transposed_.empty()) {
-    kernel_.transpose(prepared_.as<std::uint8_t>(), stride_, rows_, k_, transposed_.as<std::uint8_t>());
+    kernel_.transpose(prepared_.as<std::int8_t>(), stride_, rows_, k_, transposed_.as<std::int8_t>());
   }
 }
 
@@ -157,7 +157,7 @@ void IntRows::multiply(std::int64_t panel, std::int32_t* sums, std::int64_t stri
   route_.tile({prepared_.as<std::int8_t>(), stride_, packed_.panels.as<std::int8_t>() + panel * depth_ * kPanel,
                column_sums_ + panel * kPanel, sums, stride, depth_, rows_});
   if (transposed_.empty()) return;
-  kernel_.add_excess({transposed_.as<std::uint8_t>(), packed_.excess_k.data(), packed_.excess_values.data(),
+  kernel_.add_excess({transposed_.as<std::int8_t>(), packed_.excess_k.data(), packed_.excess_values.data(),
                       packed_.first.data() + panel * kPanel, sums, stride, rows_});
 }
 

@@ -58,7 +58,7 @@ class SingleRow {
 
  private:
   std::int64_t k_;
-  std::vector<kernels::RowStep> steps_;
+  std::vector<kernels::RowEight> steps_;
   std::ptrdiff_t step_count_ = 0;
   std::int32_t sum_ = 0;
 };

@@ -5,7 +5,7 @@
 #include <mutex>
 #include <vector>
 
-#include "kernels/int4_gemm.hpp"
+#include "kernels/grouped_gemm.hpp"
 #include "kernels/int_gemm.hpp"
 #include "petrain/quant.hpp"
 
@@ -52,7 +52,7 @@ class GroupedMatrix {
   int bits() const { return bits_; }
   std::int64_t groups() const { return groups_; }
   std::int64_t group_size() const { return group_size_; }
-  const Tensor& panels() const { return panels_; }  // as kernels/int4_gemm.hpp or kernels/int_gemm.hpp say
+  const Tensor& panels() const { return panels_; }  // as kernels/grouped_gemm.hpp or kernels/int_gemm.hpp say
   const Tensor& scales() const { return scales_; }  // float32, (panels, groups, kPanel)
   const Tensor& zeros() const { return zeros_; }    // int32 in the same shape; empty: all zero
 

@@ -1,9 +1,9 @@
-#include "int4_gemm.hpp"
+#include "grouped_gemm.hpp"
 
 #if !defined(PETRAIN_PLAIN)
-#include "int4_gemm_vectors.hpp"
+#include "grouped_gemm_vectors.hpp"
 #else
-#include "int4_gemm_plain.hpp"
+#include "grouped_gemm_plain.hpp"
 #endif
 
 namespace petrain::kernels {
@@ -28,6 +28,6 @@ void add_scaled(const AddScaledArgs& args) {
 
 }  // namespace
 
-extern const Int4GemmTable PETRAIN_TABLE(int4_gemm) = {prepare_row, tile, add_scaled};
+extern const GroupedGemmTable PETRAIN_TABLE(grouped_gemm) = {prepare_row, tile, add_scaled};
 
 }  // namespace petrain::kernels

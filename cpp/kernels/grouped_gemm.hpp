@@ -1,8 +1,9 @@
-// Products of int8 rows with weights of 4 bits whose scale may change every 32 or more of k.
+// Products of int8 rows with weights whose scale may change every 32 or more of k: whole tiles of those of 4 bits, and
+// what a group of int8 weights adds after the integer product of kernels/int_gemm.hpp.
 //
-// Weights are packed in panels of 16 columns, each number plus 8, so that it is from 0 to 15: panel[k / 8][column][4],
-// a byte with that of k + i in the lower bits and that of k + 4 + i in the upper ones. k is padded to a multiple of 32
-// with eights. Sums of 32 products are within int16: 8 pairs of at most 2 * 15 * 128.
+// Weights of 4 bits are packed in panels of 16 columns, each number plus 8, so that it is from 0 to 15: panel[k /
+// 8][column][4], a byte with that of k + i in the lower bits and that of k + 4 + i in the upper ones. k is padded to a
+// multiple of 32 with eights. Sums of 32 products are within int16: 8 pairs of at most 2 * 15 * 128.
 #pragma once
 
 #include <cstddef>
@@ -43,7 +44,7 @@ struct AddScaledArgs {
   int rows;
 };
 
-struct Int4GemmTable {
+struct GroupedGemmTable {
   // depth / kInt4Depth numbers that take the eight off again.
   void (*prepare_row)(const std::int8_t* a, std::ptrdiff_t depth, std::int32_t* offsets);
   void (*tile)(const Int4TileArgs&);

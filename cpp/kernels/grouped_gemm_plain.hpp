@@ -2,7 +2,7 @@
 // give.
 #pragma once
 
-#include "int4_gemm.hpp"
+#include "grouped_gemm.hpp"
 
 namespace petrain::kernels {
 namespace {

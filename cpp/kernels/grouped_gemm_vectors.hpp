@@ -7,7 +7,7 @@
 #include <immintrin.h>
 #endif
 
-#include "int4_gemm.hpp"
+#include "grouped_gemm.hpp"
 
 namespace petrain::kernels {
 namespace {
