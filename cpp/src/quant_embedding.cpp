@@ -7,6 +7,7 @@
 #include "checks.hpp"
 #include "dequantize.hpp"
 #include "quant_checks.hpp"
+#include "quant_spec.hpp"
 #include "threads.hpp"
 
 namespace petrain {
@@ -21,7 +22,7 @@ std::int64_t id_at(const ConstTensorView& ids, std::int64_t i) {
 }  // namespace
 
 void embedding(const QuantTensor& table, const ConstTensorView& ids, const TensorView& rows) {
-  table.validate();
+  require_parts(table);
   if (table.shape.size() != 2) {
     throw std::invalid_argument("table: expected two dimensions, got shape " + shape_text(table.shape));
   }
