@@ -184,3 +184,16 @@ def test_what_does_not_fit_is_not_merged(own, other, error, message):
     with pytest.raises(error, match=message):
         own.merge(other)
     assert same_state(own.state_dict(), before)
+
+
+def test_settings_may_be_integers_of_numpy(rng):
+    x = rng.standard_normal((4, 3)).astype(np.float32)
+    own = observed(quant.MinMaxObserver(np.int64(8), axis=np.int32(1)), x)
+    other = observed(quant.MinMaxObserver(8, axis=1), x)
+    assert repr(own) == repr(other)
+    own.merge(other)
+    other.load_state_dict(own.state_dict())
+    assert other.count == 24
+    for settings in ({"bits": 8.0}, {"axis": 1.0}):
+        with pytest.raises(TypeError):
+            quant.MinMaxObserver(**settings)

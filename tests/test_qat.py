@@ -205,6 +205,18 @@ def test_refused(arguments, options, error, message):
         assert np.all(out == 7)
 
 
+@pytest.mark.parametrize("kind", [int, np.int64, np.int16])
+def test_numbers_in_the_place_of_arrays(kind):
+    form = {"scheme": "asymmetric", "granularity": "tensor"}
+    expected = fake_quantize(X, np.array(2, np.float32), np.array(-100, np.int8), **form)
+    assert same_bytes(fake_quantize(X, kind(2), kind(-100), **form), expected)
+    for zero_point in (300, 256, 128, -129):  # in int8: 44, 0, -128, 127
+        with pytest.raises(ValueError, match=f"zero_point: expected -128 to 127, got {zero_point}"):
+            fake_quantize(X, 0.5, kind(zero_point), **form)
+    with pytest.raises(ValueError, match=r"scale: expected .* got inf"):
+        fake_quantize(X, 1e300, kind(0), **form)
+
+
 MEMORY = np.zeros(20, np.float32)
 
 
@@ -225,6 +237,14 @@ def test_refused_outputs(out, message):
 
 
 def test_refused_gradients():
+    with pytest.raises(TypeError, match="x: expected a NumPy array or a CPU tensor, got list"):
+        fake_quantize([1.0], 1.0)
+    with pytest.raises(TypeError, match="x: expected a NumPy array or a CPU tensor, got list"):
+        fake_quantize_backward(X, [1.0], 1.0)
+    with pytest.raises(TypeError, match="scale: expected a NumPy array or a CPU tensor, got str"):
+        fake_quantize_backward(X, X, "a")
+    with pytest.raises(TypeError, match="x: expected a NumPy array or a CPU tensor, got list"):
+        LSQ(X).forward([1.0])
     with pytest.raises(ValueError, match=r"gradient: expected shape \(2, 3\), got \(3, 2\)"):
         fake_quantize_backward(np.ones((3, 2), np.float32), X, TWO)
     with pytest.raises(ValueError, match="x_gradient: expected dtype float32, got int8"):
@@ -292,6 +312,8 @@ def test_state_dict_of_lsq(rng):
         {**state, "more": 1},
         {**state, "scale": lsq.scale[:2]},
         {**state, "scale": np.ones(4)},
+        {**state, "scale": np.array([1, np.nan, 1, 1], np.float32)},
+        {**state, "scale": np.full(4, np.inf, np.float32)},
     ):
         other.scale[:] = 3
         with pytest.raises(ValueError, match="expected"):

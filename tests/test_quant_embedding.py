@@ -1,5 +1,8 @@
 """Rows of quantized tables: the bytes of the whole table, dequantized, at the same rows."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from petrain import quant
@@ -80,3 +83,40 @@ def test_what_does_not_fit_is_refused():
         quant.embedding([0], TABLE, "int8")
     with pytest.raises(TypeError, match="q: expected a QuantTensor, got ndarray"):
         quant.embedding([0], np.ones((3, 4)))
+
+
+RACE = """
+import threading
+import time
+import numpy as np
+from petrain import quant
+
+table, ids, stop = quant.quantize(np.ones((4, 8), np.float32)), np.zeros(200_000, np.int64), threading.Event()
+
+
+def write():
+    while not stop.is_set():
+        ids[:] = 3
+        ids[:] = 1_000_000
+
+
+thread = threading.Thread(target=write)
+thread.start()
+end, returned, refused = time.monotonic() + 1, 0, 0
+while time.monotonic() < end:
+    try:
+        quant.embedding(ids, table)
+        returned += 1
+    except IndexError:
+        refused += 1
+stop.set()
+thread.join()
+print(returned + refused)
+"""
+
+
+@pytest.mark.once
+def test_ids_that_another_thread_changes_do_no_harm():
+    done = subprocess.run([sys.executable, "-c", RACE], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) > 0

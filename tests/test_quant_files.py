@@ -65,6 +65,8 @@ def test_what_cannot_be_saved(tmp_path):
         quant.save(tmp_path / "q", {"w": W})
     with pytest.raises(TypeError, match="array name: expected text, got int"):
         quant.save(tmp_path / "q", {1: q})
+    with pytest.raises(ValueError, match="array name: expected text that UTF-8 can hold, got"):
+        quant.save(tmp_path / "q", {"\ud800": q})
     with pytest.raises(OSError, match="q"):
         quant.save(tmp_path / "none" / "q", {"w": q})
     assert not list(tmp_path.iterdir())
@@ -126,8 +128,13 @@ HOSTILE = {
     "long shape": (description(shape=[1] * 33), TENSORS, "at most 32 integers, got array of 33"),
     "shape of lists": (description(shape=[[2]]), TENSORS, 'shape: expected an integer below 2^63, got "[2]"'),
     "shape above int64": (description(shape=[2**63]), TENSORS, "shape: expected an integer below 2^63"),
-    "negative extent": (description(shape=[-2, 3]), TENSORS, "values: expected shape (-2, 3), got (2, 3)"),
-    "empty shape": (description(shape=[]), TENSORS, "values: expected shape (), got (2, 3)"),
+    "negative extent": (description(shape=[-2, 3]), TENSORS, "shape (-2, 3) has a negative extent"),
+    "empty shape": (description(shape=[]), TENSORS, "values: expected at least one dimension for scales per channel"),
+    "empty shape of one scale": (
+        description(shape=[], granularity="tensor"),
+        TENSORS | {"w.scale": np.array(1, np.float32)},
+        "values: expected shape (), got (2, 3)",
+    ),
     "other shape": (description(shape=[3, 2]), TENSORS, "values: expected shape (3, 2), got (2, 3)"),
     "product turns over": (description(bits=4, shape=[2**32, 2**32]), TENSORS, "has too many elements"),
     "shape without data": (

@@ -118,6 +118,8 @@ def test_what_does_not_fit_is_refused_and_nothing_is_added(rng):
             observer.observe(array)
     with pytest.raises(ValueError, match="other: expected 4 input features, got 5"):
         observer.merge(HessianObserver(5))
+    with pytest.raises(TypeError, match="other: expected a HessianObserver, got ndarray"):
+        observer.merge(x)
     assert same(observer, observed(x))
     for size in (0, -1, 2**20 + 1):
         with pytest.raises(ValueError, match=f"in_features: expected 1 to 1048576, got {size}"):
@@ -138,10 +140,25 @@ def test_wrong_states_are_refused(rng):
         ({"sum": state["sum"].astype(np.float32)}, "sum: expected dtype float64, got float32"),
         ({"count": 299}, "pending: expected the rows of count 299 beyond a multiple of 256, got 44"),
         ({"count": -212}, "pending: expected the rows of count -212"),
+        ({"count": 2**62 + 44}, "count: expected at most 2\\^62, got 4611686018427387948"),
+        ({"count": 44}, "count: expected 256 rows or more beside the pending ones for sums that are not 0, got 0"),
+        ({"count": 44, "hessian": np.zeros((4, 4))}, "count: expected 256 rows or more"),
         ({"pending": state["pending"] * np.nan}, "pending: expected finite values, got nan"),
     ]:
         with pytest.raises(ValueError, match=message):
             observer.load_state_dict({**state, **change})
+    for wrong in (300.0, "300", None):
+        with pytest.raises(TypeError, match="integer"):
+            observer.load_state_dict({**state, "count": wrong})
     with pytest.raises(ValueError, match="state: expected 5 input features, got 4"):
         HessianObserver(5).load_state_dict(state)
     assert pickle.dumps(observer) == before
+
+
+def test_rows_beyond_the_most_are_not_merged():
+    full = observed(np.ones((256, 1), np.float32))
+    full.load_state_dict({**full.state_dict(), "count": 2**62})
+    before = pickle.dumps(full)
+    with pytest.raises(ValueError, match=r"other: expected at most 2\^62 rows in all, got 4611686018427387904 and 46"):
+        full.merge(full)
+    assert pickle.dumps(full) == before

@@ -51,6 +51,17 @@ def test_every_integer_is_stored_and_read(bits):
         assert same_bytes(q.dequantize(), (odd.astype("f") - least) * np.float32(0.5))
 
 
+def test_the_shape_of_packed_integers_is_not_guessed():
+    q = quant.quantize(W)
+    for shape in ((), (64, 2), (128,)):
+        with pytest.raises(
+            ValueError, match=r"values: expected (at least one dim|shape \((64, 2|128,)\), got \(2, 64\))"
+        ):
+            quant.QuantTensor.from_packed(q.packed, q.scale, None, shape)
+    with pytest.raises(ValueError, match=r"values: expected shape \(\), got \(2, 64\)"):
+        quant.QuantTensor.from_packed(q.packed, np.array(1, np.float32), None, (), granularity="tensor")
+
+
 VALUES, SCALE, ZEROS = np.zeros((2, 3), np.int8), np.ones(2, np.float32), np.zeros(2, np.int8)
 
 

@@ -307,3 +307,26 @@ NAN = np.where(np.arange(32) == 7, np.nan, W).astype(np.float32)
 def test_what_does_not_fit_is_refused(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: quant.gptq(W, W), "hessian: expected a HessianObserver, got ndarray"),
+        (lambda: quant.round_coordinate_descent(W, W, SEEN), "q: expected a QuantTensor, got ndarray"),
+        (lambda: quant.round_coordinate_descent(W, Q, Q), "hessian: expected a HessianObserver, got QuantTensor"),
+        (lambda: quant.output_error(W, W, SEEN), "q: expected a QuantTensor, got ndarray"),
+        (lambda: quant.bias_correction(W, Q, W), "hessian: expected a HessianObserver, got ndarray"),
+        (lambda: quant.lqer(W, Q, 2, W), "hessian: expected a HessianObserver, got ndarray"),
+    ],
+)
+def test_what_is_of_another_type_is_refused(call, message):
+    with pytest.raises(TypeError, match=message):
+        call()
+
+
+def test_a_bias_that_would_leave_float32_is_refused():
+    w, bias = np.full((1, 3), 2e38, np.float32), np.full(1, 3e38, np.float32)
+    q = quant.QuantTensor(np.zeros((1, 3), np.int8), np.ones(1, np.float32))
+    with pytest.raises(ValueError, match=r"bias: expected one that stays within float32, got 3\.0000000"):
+        quant.bias_correction(w, q, observed(np.ones((3, 3), np.float32)), bias)

@@ -88,10 +88,33 @@ def test_what_does_not_fit_is_refused(case):
         ((layers, nan), r"inputs of 'head': x: expected finite values, got nan at index \(0, 0, 0\)"),
         ((layers, []), "layer 'attention': hessian: expected one that has seen rows, got none"),
         (({"head": layers["head"][0]}, samples), r"layer 'head': expected float32 \(outputs, inputs\), got"),
-        (({"head": layers["head"] * np.float32("inf")}, lacking), "layer 'head': w: expected finite values"),
-        ((layers, samples, {"int5": {"bits": 5}}), "bits: expected 8 or 4, got 5"),
     ]:
         with pytest.raises(ValueError, match=message):
             quant.sensitivity(*arguments)
     with pytest.raises(ValueError, match='rounding: expected "nearest" or "gptq", got \'up\''):
         quant.sensitivity(layers, samples, rounding="up")
+
+
+def test_what_does_not_fit_is_refused_before_the_samples_are_read(case):
+    layers, _ = case
+
+    def samples():
+        pytest.fail("a sample was read")
+        yield {}
+
+    bad = {"head": layers["head"] * np.float32("inf")}
+    with pytest.raises(ValueError, match="layer 'head': expected finite values, got"):
+        quant.sensitivity(bad, samples())
+    for options, error, message in [
+        ({"bits": 5}, ValueError, "format 'new': bits: expected 8 or 4, got 5"),
+        (
+            {"granularity": "group", "group_size": 33},
+            ValueError,
+            "format 'new': group_size: expected 32, 64 or 128, got",
+        ),
+        ({"granularity": "row"}, ValueError, "format 'new': granularity: expected"),
+        ({"axis": 1}, ValueError, "format 'new': axis: expected 0, the outputs, got 1"),
+        ({"bit": 4}, TypeError, "format 'new': .*unexpected keyword argument 'bit'"),
+    ]:
+        with pytest.raises(error, match=message):
+            quant.sensitivity(layers, samples(), {"int8": {}, "new": options})

@@ -48,13 +48,18 @@ std::pair<py::array, py::array> ranges_of(const Observer& self) {
   return {numpy_of(low), numpy_of(high)};
 }
 
-std::pair<double, double> pair_of(Range range) { return {range.low, range.high}; }
-
 template <class Observer>
 void observe(Observer& self, py::handle x) {
   const ArrayRef array = borrow(x, "x", Access::read);
   const py::gil_scoped_release release;
   self.observe(array.view);
+}
+
+template <class Find>
+std::pair<double, double> range_of(Find&& find) {
+  const py::gil_scoped_release release;
+  const Range range = find();
+  return {range.low, range.high};
 }
 
 void register_histogram(py::module_& module) {
@@ -70,7 +75,7 @@ void register_histogram(py::module_& module) {
       .def("observe", &observe<Histogram>, py::arg("x"))
       .def("merge", &Histogram::merge, py::arg("other"))
       .def_property_readonly("count", &Histogram::count)
-      .def("extremes", [](const Histogram& self) { return pair_of(self.extremes()); })
+      .def("extremes", [](const Histogram& self) { return range_of([&] { return self.extremes(); }); })
       .def("parts",
            [](const Histogram& self) {
              std::vector<std::int32_t> numbers;
@@ -81,19 +86,19 @@ void register_histogram(py::module_& module) {
       .def(
           "percentile_range",
           [](const Histogram& self, double percentile, const std::string& scheme) {
-            return pair_of(percentile_range(self, percentile, scheme_from(scheme)));
+            return range_of([&] { return percentile_range(self, percentile, scheme_from(scheme)); });
           },
           py::arg("percentile"), py::arg("scheme"))
       .def(
           "entropy_range",
           [](const Histogram& self, int bits, const std::string& scheme) {
-            return pair_of(entropy_range(self, bits, scheme_from(scheme)));
+            return range_of([&] { return entropy_range(self, bits, scheme_from(scheme)); });
           },
           py::arg("bits"), py::arg("scheme"))
       .def(
           "mse_range",
           [](const Histogram& self, int bits, const std::string& scheme) {
-            return pair_of(mse_range(self, bits, scheme_from(scheme)));
+            return range_of([&] { return mse_range(self, bits, scheme_from(scheme)); });
           },
           py::arg("bits"), py::arg("scheme"));
 }

@@ -15,9 +15,10 @@ QuantSpec spec_from(int bits, const std::string& scheme, const std::string& gran
   return {bits, scheme_from(scheme), granularity_from(granularity), axis, group_size.value_or(0)};
 }
 
-Tensor copy_or_none(const py::object& array, const std::string& what) {
-  return array.is_none() ? Tensor() : copy_of(borrow(array, what, Access::read));
+ArrayRef borrow_or_none(const py::object& array, const std::string& what) {
+  return array.is_none() ? ArrayRef{} : borrow(array, what, Access::read);
 }
+Tensor copy_or_none(const ArrayRef& array) { return array.view.data == nullptr ? Tensor() : copy_of(array); }
 
 // Without a copy and read-only: what is derived from the parts must not fall behind them.
 py::array read_only(Tensor& part, const py::object& owner) {
@@ -54,9 +55,11 @@ void register_tensor(py::module_& module) {
           [](py::handle values, py::handle scale, const py::object& zero_point, int bits, const std::string& scheme,
              const std::string& granularity, int axis, std::optional<std::int64_t> group_size) {
             const ArrayRef integers = borrow(values, "values", Access::read);
-            return QuantTensor::from_integers(integers.view, copy_of(borrow(scale, "scale", Access::read)),
-                                              copy_or_none(zero_point, "zero_point"),
-                                              spec_from(bits, scheme, granularity, axis, group_size));
+            const ArrayRef scales = borrow(scale, "scale", Access::read);
+            const ArrayRef zero_points = borrow_or_none(zero_point, "zero_point");
+            const QuantSpec spec = spec_from(bits, scheme, granularity, axis, group_size);
+            const py::gil_scoped_release release;
+            return QuantTensor::from_integers(integers.view, copy_of(scales), copy_or_none(zero_points), spec);
           },
           py::arg("values"), py::arg("scale"), py::arg("zero_point"), py::arg("bits"), py::arg("scheme"),
           py::arg("granularity"), py::arg("axis"), py::arg("group_size"))
@@ -65,9 +68,12 @@ void register_tensor(py::module_& module) {
           [](py::handle packed, py::handle scale, const py::object& zero_point, Shape shape, int bits,
              const std::string& scheme, const std::string& granularity, int axis,
              std::optional<std::int64_t> group_size) {
-            return QuantTensor(copy_of(borrow(packed, "packed", Access::read)),
-                               copy_of(borrow(scale, "scale", Access::read)), copy_or_none(zero_point, "zero_point"),
-                               spec_from(bits, scheme, granularity, axis, group_size), std::move(shape));
+            const ArrayRef integers = borrow(packed, "packed", Access::read);
+            const ArrayRef scales = borrow(scale, "scale", Access::read);
+            const ArrayRef zero_points = borrow_or_none(zero_point, "zero_point");
+            const QuantSpec spec = spec_from(bits, scheme, granularity, axis, group_size);
+            const py::gil_scoped_release release;
+            return QuantTensor(copy_of(integers), copy_of(scales), copy_or_none(zero_points), spec, std::move(shape));
           },
           py::arg("packed"), py::arg("scale"), py::arg("zero_point"), py::arg("shape"), py::arg("bits"),
           py::arg("scheme"), py::arg("granularity"), py::arg("axis"), py::arg("group_size"))
@@ -94,7 +100,7 @@ void register_tensor(py::module_& module) {
                                return self.spec.group_size;
                              })
       .def_property_readonly("nbytes", &QuantTensor::nbytes)
-      .def("clone", &QuantTensor::clone)
+      .def("clone", &QuantTensor::clone, py::call_guard<py::gil_scoped_release>())
       .def("dequantize", &dequantized, py::arg("dtype"));
 }
 

@@ -33,10 +33,10 @@ void register_observer(py::module_& module) {
       .def_static(
           "from_state",
           [](py::handle hessian, py::handle sum, py::handle pending, std::int64_t count) {
-            const HessianObserver::State state{copy_of(borrow(hessian, "hessian", Access::read)),
-                                               copy_of(borrow(sum, "sum", Access::read)),
-                                               copy_of(borrow(pending, "pending", Access::read)), count};
-            return HessianObserver(state);
+            const ArrayRef squares = borrow(hessian, "hessian", Access::read), sums = borrow(sum, "sum", Access::read);
+            const ArrayRef rows = borrow(pending, "pending", Access::read);
+            const py::gil_scoped_release release;
+            return HessianObserver({copy_of(squares), copy_of(sums), copy_of(rows), count});
           },
           py::arg("hessian"), py::arg("sum"), py::arg("pending"), py::arg("count"))
       .def(

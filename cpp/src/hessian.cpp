@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cmath>
+#include <span>
 
 #include "checks.hpp"
 #include "chunks.hpp"
@@ -13,6 +14,7 @@ namespace petrain {
 namespace {
 
 constexpr std::int64_t kRows = HessianObserver::kRows;
+constexpr std::int64_t kMostRows = std::int64_t{1} << 62;
 
 void require_finite_rows(const ConstTensorView& x, std::int64_t rows, std::int64_t columns) {
   std::atomic<bool> finite{true};
@@ -43,6 +45,25 @@ std::int64_t checked_features(std::int64_t in_features) {
   return in_features;
 }
 
+// Rows, and the sums of none of them.
+void require_count(const HessianObserver::State& state, std::int64_t pending) {
+  if (state.count > kMostRows) {
+    throw std::invalid_argument("count: expected at most 2^62, got " + std::to_string(state.count));
+  }
+  if (state.count < pending || (state.count - pending) % kRows != 0) {
+    throw std::invalid_argument("pending: expected the rows of count " + std::to_string(state.count) +
+                                " beyond a multiple of " + std::to_string(kRows) + ", got " + std::to_string(pending));
+  }
+  if (state.count > pending) return;
+  for (const Tensor* sums : {&state.hessian, &state.sum}) {
+    const std::span values(sums->as<double>(), static_cast<std::size_t>(sums->size()));
+    if (std::all_of(values.begin(), values.end(), [](double value) { return value == 0; })) continue;
+    throw std::invalid_argument("count: expected " + std::to_string(kRows) +
+                                " rows or more beside the pending ones for " + "sums that are not 0, got " +
+                                std::to_string(state.count - pending));
+  }
+}
+
 void require_finite_doubles(const Tensor& array, const std::string& what) {
   for (std::int64_t i = 0; i < array.size(); ++i) {
     if (std::isfinite(array.as<double>()[i])) continue;
@@ -65,10 +86,11 @@ HessianObserver::HessianObserver(const State& state) {
   require(state.hessian.view(), DType::f64, {size, size}, "hessian");
   const std::int64_t rows = state.pending.shape().size() == 2 ? state.pending.shape()[0] : 0;
   require(state.pending.view(), DType::f32, {rows, size}, "pending");
-  if (rows >= kRows || state.count < rows || (state.count - rows) % kRows != 0) {
-    throw std::invalid_argument("pending: expected the rows of count " + std::to_string(state.count) +
-                                " beyond a multiple of " + std::to_string(kRows) + ", got " + std::to_string(rows));
+  if (rows >= kRows) {
+    throw std::invalid_argument("pending: expected less than " + std::to_string(kRows) + " rows, got " +
+                                std::to_string(rows));
   }
+  require_count(state, rows);
   require_finite_doubles(state.sum, "sum");
   require_finite_doubles(state.hessian, "hessian");
   require_finite(state.pending.view(), "pending");
@@ -113,9 +135,13 @@ void HessianObserver::merge(const HessianObserver& other) {
   }
   Sums& mine = *sums_;
   const Sums& theirs = *other.sums_;
+  if (theirs.count > kMostRows - mine.count) {
+    throw std::invalid_argument("other: expected at most 2^62 rows in all, got " + std::to_string(mine.count) +
+                                " and " + std::to_string(theirs.count));
+  }
+  const std::vector<float> pending = theirs.pending;  // a copy, as the other may be this one
   for (std::size_t i = 0; i < mine.h.values.size(); ++i) mine.h.values[i] += theirs.h.values[i];
   for (std::size_t i = 0; i < mine.sum.size(); ++i) mine.sum[i] += theirs.sum[i];
-  const std::vector<float> pending = theirs.pending;  // a copy, as the other may be this one
   const auto rows = static_cast<std::int64_t>(pending.size()) / mine.h.size;
   mine.count += theirs.count - rows;
   mine.observe(pending.data(), rows);

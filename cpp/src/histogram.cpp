@@ -10,7 +10,7 @@ namespace {
 using kernels::kBins;
 using kernels::kBinShift;
 
-// The number of the bin of a finite number; both zeros, and what is below 2⁻¹⁴⁰, are in bin 0.
+// The number of the bin of a finite number; both zeros, and what is below 2⁻¹³⁵, are in bin 0.
 std::int32_t bin_of(double value) {
   const auto bin = static_cast<std::int32_t>(std::bit_cast<std::uint32_t>(static_cast<float>(value)) >> kBinShift);
   return bin == kBins / 2 ? 0 : bin;

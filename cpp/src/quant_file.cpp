@@ -32,11 +32,6 @@ QuantTensor array_from(const json& object, const std::string& name, Tensors& ten
   QuantDescription format = quant_description_from(object, "format");
   Tensor values = take(tensors, name + ".values"), scale = take(tensors, name + ".scale"), zero_point;
   if (format.spec.scheme == Scheme::asymmetric) zero_point = take(tensors, name + ".zero_point");
-  // Left out, the shape would be that of the values.
-  if (format.spec.bits == 8 && format.shape != values.shape()) {
-    throw std::invalid_argument("values: expected shape " + shape_text(format.shape) + ", got " +
-                                shape_text(values.shape()));
-  }
   return {std::move(values), std::move(scale), std::move(zero_point), format.spec, std::move(format.shape)};
 }
 

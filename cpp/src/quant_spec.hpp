@@ -26,4 +26,8 @@ Shape stored_shape(const QuantSpec& spec, const Shape& shape);  // of the same
 Shape scale_shape(const QuantSpec& spec, const Shape& shape);
 kernels::Limits limits_of(const QuantSpec& spec);
 
+// The part of QuantTensor::validate() that takes no longer for larger arrays: its format, and the shapes and types of
+// its parts.
+void require_parts(const QuantTensor& q);
+
 }  // namespace petrain

@@ -73,10 +73,15 @@ QuantTensor::QuantTensor(Tensor values_in, Tensor scale_in, Tensor zero_point_in
       zero_point(std::move(zero_point_in)),
       shape(std::move(shape_in)),
       spec(spec_in) {
-  if (spec.bits == 8 && shape.empty()) shape = values.shape();
   spec = checked_spec(spec, shape, "values");
   validate();
   require_stored_integers(*this);
+}
+
+QuantTensor::QuantTensor(Tensor values_in, Tensor scale_in, Tensor zero_point_in, const QuantSpec& spec_in) {
+  Shape its_shape = values_in.shape();
+  *this =
+      QuantTensor(std::move(values_in), std::move(scale_in), std::move(zero_point_in), spec_in, std::move(its_shape));
 }
 
 QuantTensor QuantTensor::from_integers(const ConstTensorView& integers, Tensor scale, Tensor zero_point,
@@ -104,14 +109,24 @@ QuantTensor QuantTensor::clone() const {
   return copy;
 }
 
-void QuantTensor::validate() const {
-  const QuantSpec checked = checked_spec(spec, shape, "values");
-  if (checked.axis != spec.axis) {
-    throw std::out_of_range("axis: expected " + std::to_string(checked.axis) + ", got " + std::to_string(spec.axis));
+void require_parts(const QuantTensor& q) {
+  const QuantSpec checked = checked_spec(q.spec, q.shape, "values");
+  if (checked.axis != q.spec.axis) {
+    throw std::out_of_range("axis: expected " + std::to_string(checked.axis) + ", got " + std::to_string(q.spec.axis));
   }
-  const Shape scales = scale_shape(spec, shape);
-  require_part(values, stored_dtype(spec), stored_shape(spec, shape), "values");
-  require_part(scale, DType::f32, scales, "scale");
+  const Shape scales = scale_shape(checked, q.shape);
+  require_part(q.values, stored_dtype(checked), stored_shape(checked, q.shape), "values");
+  require_part(q.scale, DType::f32, scales, "scale");
+  if (checked.scheme == Scheme::asymmetric) {
+    require_part(q.zero_point, DType::i8, scales, "zero_point");
+  } else if (!is_none(q.zero_point)) {
+    throw std::invalid_argument("zero_point: expected none, as the scheme is symmetric, got " +
+                                part_text(q.zero_point));
+  }
+}
+
+void QuantTensor::validate() const {
+  require_parts(*this);
   for (std::int64_t i = 0; i < scale.size(); ++i) {
     const float s = scale.as<float>()[i];
     if (!(s > 0) || !std::isfinite(s)) {
@@ -119,12 +134,8 @@ void QuantTensor::validate() const {
                                   std::to_string(i));
     }
   }
-  if (spec.scheme == Scheme::symmetric) {
-    if (is_none(zero_point)) return;
-    throw std::invalid_argument("zero_point: expected none, as the scheme is symmetric, got " + part_text(zero_point));
-  }
-  require_part(zero_point, DType::i8, scales, "zero_point");
-  require_integers(zero_point.as<std::int8_t>(), zero_point.size(), "zero_point", spec);
+  if (spec.scheme == Scheme::asymmetric)
+    require_integers(zero_point.as<std::int8_t>(), zero_point.size(), "zero_point", spec);
 }
 
 void unpack(const QuantTensor& q, std::int64_t first, std::int64_t count, std::int8_t* to) {

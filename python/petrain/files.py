@@ -79,15 +79,15 @@ def save_tensors(
     """
     texts = {} if metadata is None else dict(metadata)
     for name, value in texts.items():
-        _require_text("metadata name", name)
-        _require_text(f"metadata {name!r}", value)
+        require_text("metadata name", name)
+        require_text(f"metadata {name!r}", value)
     arrays = dict(tensors)
     for name in arrays:
-        _require_text("tensor name", name)
+        require_text("tensor name", name)
     _core.write_safetensors(path, texts, arrays)
 
 
-def _require_text(what: str, value: object) -> None:
+def require_text(what: str, value: object) -> None:
     if not isinstance(value, str):
         raise TypeError(f"{what}: expected text, got {type(value).__name__}")
     try:

@@ -1,4 +1,5 @@
 // Recurrent layers and embedding rows through the C++ interface. The Python tests compare them with a reference.
+#include <cmath>
 #include <cstring>
 #include <vector>
 
@@ -86,4 +87,16 @@ TEST(rows_of_a_table_are_those_of_the_whole) {
                (embedding(table, {beyond, DType::i64, {3}}, rows.view())));
   CHECK_THROWS(std::invalid_argument, "int32 or int64, got float32",
                (embedding(table, {ids, DType::f32, {3}}, rows.view())));
+}
+
+TEST(rows_are_read_without_the_rest_of_the_table) {
+  const Tensor w = numbers({9, 32}, 3);
+  for (const QuantSpec& spec : {QuantSpec{}, QuantSpec{.granularity = Granularity::group, .group_size = 32}}) {
+    QuantTensor table = quantize(w.view(), spec);
+    table.scale.as<float>()[7] = NAN;  // what reads it throws
+    const std::int64_t ids[] = {8, 0, 8};
+    Tensor rows(DType::f32, {3, 32});
+    embedding(table, {ids, DType::i64, {3}}, rows.view());
+    CHECK_THROWS(std::invalid_argument, "got nan at element 7", dequantize(table));
+  }
 }

@@ -77,7 +77,7 @@ class MovingAverage {
 
 // How many numbers were seen in each bin. A bin holds the float32 that share their sign, their exponent and the first 9
 // bits of their mantissa, so it is at most 2⁻⁹ of its lower edge wide, and the bins do not depend on the data: counts
-// from any order, split or number of threads are equal, and merging adds them. Numbers below 2⁻¹⁴⁰ count as 0. Memory
+// from any order, split or number of threads are equal, and merging adds them. Numbers below 2⁻¹³⁵ count as 0. Memory
 // is taken for the octaves that occur, 4 KB for each; at most 2 MB.
 class Histogram {
  public:

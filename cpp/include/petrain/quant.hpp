@@ -60,9 +60,11 @@ struct QuantTensor {
   QuantSpec spec;     // axis: 0 … dimensions - 1, and 0 per tensor
 
   QuantTensor() = default;
-  // From its parts, as a file holds them; with 8 bits `shape` may be left out. Throws std::invalid_argument where the
-  // parts disagree or an integer is not of the scheme, std::out_of_range where there is no such axis.
-  QuantTensor(Tensor values, Tensor scale, Tensor zero_point = {}, const QuantSpec& spec = {}, Shape shape = {});
+  // From its parts, as a file holds them. Throws std::invalid_argument where the parts disagree or an integer is not of
+  // the scheme, std::out_of_range where there is no such axis.
+  QuantTensor(Tensor values, Tensor scale, Tensor zero_point, const QuantSpec& spec, Shape shape);
+  // The same of 8 bits, whose shape is that of the values.
+  QuantTensor(Tensor values, Tensor scale, Tensor zero_point = {}, const QuantSpec& spec = {});
   // The same with int8 integers in the shape of the array, whatever the bits.
   static QuantTensor from_integers(const ConstTensorView& integers, Tensor scale, Tensor zero_point,
                                    const QuantSpec& spec);

@@ -38,7 +38,8 @@ class HessianObserver {
   // x: float32 (…, K). Throws std::invalid_argument, before it adds anything, for another type or shape, NaN
   // or infinity.
   void observe(const ConstTensorView& x);
-  // Adds what another has seen.
+  // Adds what another has seen, in float64: another order of merging may end in other last bits. Throws
+  // std::invalid_argument where it is of another number of inputs.
   void merge(const HessianObserver& other);
 
   std::int64_t in_features() const;

@@ -2,8 +2,9 @@
 
 ``w ≈ (values - zero_point) * scale`` with ``values = round(w / scale) + zero_point``, half to even, as ONNX's
 QuantizeLinear has it. Zero is always exactly zero, and where all is zero the scale is 1. The scale is at least 2⁻¹²⁶,
-the smallest normal number: what is below half of that becomes zero. All results but those of :func:`lqer` have the same
-bytes on every instruction set and for any number of threads.
+the smallest normal number: what is below half of that becomes zero. All results but those of :func:`lqer` and
+:func:`smooth_quant`, and some estimates in reports, have the same bytes on every instruction set and for any number of
+threads.
 """
 
 from petrain.quant.calibrate import (

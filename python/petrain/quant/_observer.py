@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any
@@ -24,7 +25,7 @@ class Observer(ABC):
 
     def __init__(self, *, bits: int, scheme: Scheme) -> None:
         range_params(0, 0, bits, scheme)  # raises for what is not known
-        self.bits = bits
+        self.bits = operator.index(bits)
         self.scheme: Scheme = scheme
         self.reset()
 
@@ -58,6 +59,7 @@ class Observer(ABC):
         Raises:
             ValueError: the dtype or layout is another, x is empty, or holds NaN or infinity (the message names the
                 index of the first). The observer is as it was.
+            IndexError: x has no axis of channels as the observer has. It is as it was.
         """
         self._seen.observe(x)
 

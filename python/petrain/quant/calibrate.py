@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,7 +20,7 @@ class _RangeObserver(Observer):
     _seen: _core.MinMax | _core.MovingAverage
 
     def __init__(self, bits: int, scheme: Scheme, axis: int | None) -> None:
-        self.axis = axis
+        self.axis = None if axis is None else operator.index(axis)
         super().__init__(bits=bits, scheme=scheme)
 
     def range(self) -> tuple[Any, Any]:

@@ -8,7 +8,7 @@ import numpy as np
 
 from petrain import _core, lowrank
 from petrain._params import Array
-from petrain.quant.hessian import HessianObserver
+from petrain.quant.hessian import HessianObserver, core_of
 from petrain.quant.rounding import RoundingReport
 from petrain.quant.tensor import QuantTensor, quantize
 
@@ -35,7 +35,7 @@ def output_error(w: Array, q: QuantTensor, hessian: HessianObserver, residual: P
         >>> output_error(w, quantize(w), hessian) < 0.01 < output_error(w, quantize(w, bits=4), hessian)
         True
     """
-    return _relative(_core.output_square(_error(w, q, residual), hessian._core), w, hessian)
+    return _relative(_core.output_square(_error(w, q, residual), core_of(hessian)), w, hessian)
 
 
 def bias_correction(
@@ -71,16 +71,20 @@ def bias_correction(
         array([0.25], dtype=float32)
     """
     error = _error(w, q, residual)
-    shift = _core.mean_output(error, hessian._core)
+    shift = _core.mean_output(error, core_of(hessian))
     old = np.zeros(shift.shape, np.float32) if bias is None else np.asarray(bias)
     if old.dtype != np.float32 or old.shape != shift.shape:
         raise ValueError(f"bias: expected float32 {shift.shape}, got {old.dtype} {old.shape}")
     if not np.isfinite(old).all():
         raise ValueError(f"bias: expected finite values, got {old[~np.isfinite(old)][0]}")
-    square = _core.output_square(error, hessian._core)
+    square = _core.output_square(error, core_of(hessian))
     rest = max(square - hessian.count * float(np.sum(shift * shift)), 0.0)
     report = RoundingReport(_relative(square, w, hessian), _relative(rest, w, hessian))
-    return (old + shift).astype(np.float32), report
+    with np.errstate(over="ignore"):
+        new = (old + shift).astype(np.float32)
+    if not np.isfinite(new).all():
+        raise ValueError(f"bias: expected one that stays within float32, got {old[~np.isfinite(new)][0]}")
+    return new, report
 
 
 def lqer(
@@ -126,7 +130,7 @@ def lqer(
         factors = lowrank.factorize(error, rank=rank)
         a, b = factors.a, factors.b
     else:
-        a, b = _core.factorize_outputs(error, hessian._core, rank, float(damping))
+        a, b = _core.factorize_outputs(error, core_of(hessian), rank, float(damping))
     residual = quantize(a), quantize(b)
     if hessian is not None:
         report = RoundingReport(output_error(w, q, hessian), output_error(w, q, hessian, residual))
@@ -142,6 +146,8 @@ def _error(w: Array, q: QuantTensor, residual: Pair | None) -> np.ndarray:
     exact = np.asarray(w)
     if exact.dtype != np.float32 or exact.ndim != 2:
         raise ValueError(f"w: expected float32 (outputs, inputs), got {exact.dtype} {exact.shape}")
+    if not isinstance(q, QuantTensor):
+        raise TypeError(f"q: expected a QuantTensor, got {type(q).__name__}")
     if exact.shape != q.shape:
         raise ValueError(f"q: expected shape {exact.shape}, got {q.shape}")
     error: np.ndarray = exact - q.dequantize()
@@ -156,5 +162,5 @@ def _error(w: Array, q: QuantTensor, residual: Pair | None) -> np.ndarray:
 
 
 def _relative(square: float, w: Array, hessian: HessianObserver) -> float:
-    total = _core.output_square(w, hessian._core)
+    total = _core.output_square(w, core_of(hessian))
     return math.sqrt(square / total) if total > 0 else 0.0

@@ -8,11 +8,11 @@ import numpy as np
 
 from petrain import _core
 from petrain._params import Array
-from petrain.quant.tensor import QuantTensor
+from petrain.quant.tensor import QuantTensor, core_of
 
 
 def embedding(ids: Array, q: QuantTensor, dtype: Literal["float32", "float16", "bfloat16"] = "float32") -> np.ndarray:
-    """``q.dequantize(dtype)[ids]``, reading the rows of ``ids`` alone.
+    """``q.dequantize(dtype)[ids]``, reading the rows of ``ids`` alone and, of groups along axis 1, all scales.
 
     Args:
         ids: integers of any type and shape, from 0 to V - 1.
@@ -25,6 +25,7 @@ def embedding(ids: Array, q: QuantTensor, dtype: Literal["float32", "float16", "
     Raises:
         IndexError: an id has no row.
         ValueError: ``ids`` are no integers, ``q`` has not two dimensions, or ``dtype`` is none of these.
+        TypeError: ``q`` is no QuantTensor.
 
     Example:
         >>> import numpy as np
@@ -35,9 +36,7 @@ def embedding(ids: Array, q: QuantTensor, dtype: Literal["float32", "float16", "
                [  5.,   0.],
                [127.,  -2.]], dtype=float32)
     """
-    if not isinstance(q, QuantTensor):
-        raise TypeError(f"q: expected a QuantTensor, got {type(q).__name__}")
-    return _core.embedding(q._core, int64_from(ids, "ids"), dtype)
+    return _core.embedding(core_of(q, "q"), int64_from(ids, "ids"), dtype)
 
 
 def int64_from(numbers: Array, what: str) -> np.ndarray:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping
 
 from petrain import _core
+from petrain.files import require_text
 from petrain.quant.tensor import QuantTensor
 
 
@@ -38,8 +39,7 @@ def save(path: str | os.PathLike[str], arrays: Mapping[str, QuantTensor]) -> Non
     """
     cores = {}
     for name, array in arrays.items():
-        if not isinstance(name, str):
-            raise TypeError(f"array name: expected text, got {type(name).__name__}")
+        require_text("array name", name)
         if not isinstance(array, QuantTensor):
             raise TypeError(f"array {name!r}: expected a QuantTensor, got {type(array).__name__}")
         cores[name] = array._core

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from typing import Any
 
 import numpy as np
@@ -15,10 +16,12 @@ class HessianObserver:
 
     H is, up to a factor, the second derivative of the squared error of the layer's outputs by a row of its weights. It
     is added up in float64 by chunks of 256 rows, in the order in which rows come and whatever the pieces: the same rows
-    give the same bytes on every instruction set, for any number of threads.
+    give the same bytes on every instruction set, for any number of threads. One observer is for one thread at a time;
+    several are put together by :meth:`merge`.
 
     Args:
-        in_features: K, the layer's inputs. It takes ``8 K²`` bytes, and as much again for a moment when it is used.
+        in_features: K, the layer's inputs. It takes ``8 K²`` bytes; what uses it takes as much again for a moment,
+            :func:`lqer` twice and :func:`gptq` three times as much.
 
     Raises:
         ValueError: ``in_features`` is not from 1 to 2**20.
@@ -52,10 +55,13 @@ class HessianObserver:
     def merge(self, other: HessianObserver) -> None:
         """Add all that another observer has seen, perhaps in another process.
 
+        The sums are of float64: what is merged in another order may end in other last bits.
+
         Raises:
-            ValueError: it is of another number of inputs.
+            TypeError: it is no HessianObserver.
+            ValueError: it is of another number of inputs. Nothing was added.
         """
-        self._core.merge(other._core)
+        self._core.merge(core_of(other, "other"))
 
     @property
     def in_features(self) -> int:
@@ -88,8 +94,9 @@ class HessianObserver:
         Raises:
             ValueError: the parts do not fit each other or this observer. It is as it was.
             KeyError: one is missing.
+            TypeError: ``state`` is no dict, or a part of it no array or, of "count", no integer.
         """
-        core = _core.HessianObserver.from_state(state["hessian"], state["sum"], state["pending"], int(state["count"]))
+        core = _from_state(state)
         if core.in_features != self.in_features:
             raise ValueError(f"state: expected {self.in_features} input features, got {core.in_features}")
         self._core = core
@@ -98,7 +105,19 @@ class HessianObserver:
         return self.state_dict()
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self._core = _core.HessianObserver.from_state(state["hessian"], state["sum"], state["pending"], state["count"])
+        self._core = _from_state(state)
 
     def __repr__(self) -> str:
         return f"HessianObserver(in_features={self.in_features}, count={self.count})"
+
+
+def core_of(hessian: HessianObserver, what: str = "hessian") -> _core.HessianObserver:
+    """What the core works with; TypeError where it is something else."""
+    if not isinstance(hessian, HessianObserver):
+        raise TypeError(f"{what}: expected a HessianObserver, got {type(hessian).__name__}")
+    return hessian._core
+
+
+def _from_state(state: dict[str, Any]) -> _core.HessianObserver:
+    count = operator.index(state["count"])
+    return _core.HessianObserver.from_state(state["hessian"], state["sum"], state["pending"], count)

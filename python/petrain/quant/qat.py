@@ -55,7 +55,7 @@ def fake_quantize(
         array([ 0.5, -0.5,  3.5], dtype=float32)
     """
     if out is None:
-        out = np.empty(tuple(x.shape), np.float32)
+        out = np.empty(np.shape(x), np.float32)
     spec = (bits, scheme, granularity, axis, group_size)
     _core.fake_quantize(x, *_scales(scale, zero_point), spec, out)
     return out
@@ -108,9 +108,9 @@ def fake_quantize_backward(
         (array([1., 0.], dtype=float32), array(14.25, dtype=float32))
     """
     if out is None:
-        out = np.empty(tuple(x.shape), np.float32)
+        out = np.empty(np.shape(x), np.float32)
     scale, zero_point = _scales(scale, zero_point)
-    scale_gradient = np.empty(tuple(scale.shape), np.float32)
+    scale_gradient = np.empty(np.shape(scale), np.float32)
     spec = (bits, scheme, granularity, axis, group_size)
     _core.fake_quantize_backward(x, scale, zero_point, spec, gradient, out, scale_gradient, factor)
     return out, scale_gradient
@@ -118,9 +118,12 @@ def fake_quantize_backward(
 
 def _scales(scale: Array | float, zero_point: Array | int | None) -> tuple[Array, Array | None]:
     """Numbers as the arrays that the core takes."""
-    if isinstance(scale, (int, float, np.floating)):
-        scale = np.array(scale, np.float32)
+    if isinstance(scale, (int, float, np.integer, np.floating)):
+        with np.errstate(over="ignore"):  # the core refuses infinity
+            scale = np.array(scale, np.float32)
     if isinstance(zero_point, (int, np.integer)):
+        if not -128 <= zero_point <= 127:  # int8 would wrap around
+            raise ValueError(f"zero_point: expected -128 to 127, got {zero_point}")
         zero_point = np.array(zero_point, np.int8)
     return scale, zero_point
 
@@ -184,7 +187,7 @@ class LSQ:
         """The weight as the scales let it be: ``out``, or a new float32 array; see :func:`fake_quantize`."""
         _core.bound_scales(self.scale, self._spec)
         if out is None:
-            out = np.empty(tuple(w.shape), np.float32)
+            out = np.empty(np.shape(w), np.float32)
         _core.fake_quantize(w, self.scale, None, self._spec, out)
         return out
 
@@ -192,14 +195,14 @@ class LSQ:
         """The gradient of ``w`` from that of ``forward(w)``, into ``out``, which may be ``gradient``, or a new array.
         Writes ``scale_gradient``. Neither ``w`` nor the scales may have changed since ``forward``."""
         if out is None:
-            out = np.empty(tuple(w.shape), np.float32)
-        factor = _core.lsq_factor(tuple(w.shape), self._spec)
+            out = np.empty(np.shape(w), np.float32)
+        factor = _core.lsq_factor(np.shape(w), self._spec)
         _core.fake_quantize_backward(w, self.scale, None, self._spec, gradient, out, self.scale_gradient, factor)
         return out
 
     def to_quantized(self, w: Array) -> QuantTensor:
         """``w`` in the integers and the scales that it was trained for: dequantized, it is ``forward(w)``."""
-        return QuantTensor(self.forward(w, np.empty(tuple(w.shape), np.int8)), self.scale, None, *self._spec)
+        return QuantTensor(self.forward(w, np.empty(np.shape(w), np.int8)), self.scale, None, *self._spec)
 
     def state_dict(self) -> dict[str, Any]:
         """Copies of what a resumed run needs beside the weight: ``scale`` and ``scale_gradient``."""
@@ -209,7 +212,7 @@ class LSQ:
         """Take over, in place, what :meth:`state_dict` gave.
 
         Raises:
-            ValueError: a name, a shape or a dtype is another. Nothing was changed.
+            ValueError: a name, a shape or a dtype is another, or a scale is NaN or infinite. Nothing was changed.
         """
         own = {"scale": self.scale, "scale_gradient": self.scale_gradient}
         if sorted(state) != sorted(own):
@@ -218,6 +221,9 @@ class LSQ:
             given = np.asarray(state[name])
             if given.shape != array.shape or given.dtype != array.dtype:
                 raise ValueError(f"{name}: expected float32 {array.shape}, got {given.dtype} {given.shape}")
+        wrong = ~np.isfinite(state["scale"])
+        if wrong.any():
+            raise ValueError(f"scale: expected finite values, got {np.asarray(state['scale'])[wrong][0]}")
         for name, array in own.items():
             array[...] = state[name]
 

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from petrain import _core
 from petrain._params import Array
 from petrain.quant.hessian import HessianObserver
+from petrain.quant.hessian import core_of as hessian_core
 from petrain.quant.params import Scheme
-from petrain.quant.tensor import Granularity, QuantTensor
+from petrain.quant.tensor import Granularity, QuantTensor, core_of
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ def gptq(
         True
     """
     core, before, after, kept = _core.gptq(
-        w, hessian._core, bits, scheme, granularity, group_size, float(damping), bool(act_order)
+        w, hessian_core(hessian), bits, scheme, granularity, group_size, float(damping), bool(act_order)
     )
     return QuantTensor._from_core(core), RoundingReport(before, after, kept)
 
@@ -131,5 +132,7 @@ def round_coordinate_descent(
         >>> start.values, q.values, report.after < report.before
         (array([[7, 1, 2]], dtype=int8), array([[7, 2, 2]], dtype=int8), True)
     """
-    core, before, after, kept = _core.round_coordinate_descent(w, q._core, hessian._core, passes, float(damping))
+    core, before, after, kept = _core.round_coordinate_descent(
+        w, core_of(q, "q"), hessian_core(hessian), passes, float(damping)
+    )
     return QuantTensor._from_core(core), RoundingReport(before, after, kept)

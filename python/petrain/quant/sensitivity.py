@@ -98,13 +98,14 @@ def sensitivity(
         layers: weights by name, float32 ``(N, K)``.
         samples: for each sample or batch, the inputs of every layer by its name, float32 ``(..., K)``. It is gone
             through once.
-        formats: arguments of :func:`quantize` by the name of the format. A layer is left out of those whose groups do
-            not divide its K.
+        formats: arguments of :func:`quantize` by the name of the format; the channels are along axis 0. A layer is
+            left out of those whose groups do not divide its K.
         rounding: "nearest", by :func:`quantize`, or "gptq", by :func:`gptq`.
 
     Raises:
-        ValueError: a layer's weight or an input is not as said, NaN or infinite; a sample lacks a layer or has one that
-            is unknown; there are no samples; ``rounding`` is neither of the two.
+        ValueError: ``rounding``, a format or a layer's weight is not as said: before the first sample is read. An input
+            is not, NaN or infinite; a sample lacks a layer or has one that is unknown; there are no samples.
+        TypeError: a format has an argument that is none of :func:`quantize`.
 
     Example:
         >>> import numpy as np
@@ -122,6 +123,8 @@ def sensitivity(
     """
     if rounding not in ("nearest", "gptq"):
         raise ValueError(f'rounding: expected "nearest" or "gptq", got {rounding!r}')
+    for title, options in formats.items():
+        _check_format(title, options)
     weights = {name: _weight(name, w) for name, w in layers.items()}
     observers = {name: _Inputs(w.shape[1]) for name, w in weights.items()}
     for sample in samples:
@@ -173,10 +176,21 @@ class _Inputs:
         return math.sqrt(square / total), math.sqrt((square + float(of_inputs)) / total)
 
 
+def _check_format(title: str, options: Mapping[str, Any]) -> None:
+    if options.get("axis", 0) != 0:
+        raise ValueError(f"format {title!r}: axis: expected 0, the outputs, got {options['axis']}")
+    try:
+        quantize(np.ones((1, options.get("group_size") or 1), np.float32), **options)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"format {title!r}: {error}") from None
+
+
 def _weight(name: str, w: Array) -> np.ndarray:
     weight: np.ndarray = np.asarray(w)
     if weight.dtype != np.float32 or weight.ndim != 2 or weight.size == 0:
         raise ValueError(f"layer {name!r}: expected float32 (outputs, inputs), got {weight.dtype} {weight.shape}")
+    if not np.isfinite(weight).all():
+        raise ValueError(f"layer {name!r}: expected finite values, got {weight[~np.isfinite(weight)][0]}")
     return weight
 
 

@@ -230,6 +230,13 @@ class QuantTensor:
         return f"QuantTensor({text})"
 
 
+def core_of(q: QuantTensor, what: str) -> _core.QuantTensor:
+    """What the core works with; TypeError where it is something else."""
+    if not isinstance(q, QuantTensor):
+        raise TypeError(f"{what}: expected a QuantTensor, got {type(q).__name__}")
+    return q._core
+
+
 def quantize(
     w: Array,
     bits: int = 8,
