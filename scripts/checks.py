@@ -165,7 +165,13 @@ def parts() -> Iterator[Part]:
 
 
 # Slow: run where they are named.
-ON_REQUEST: list[Part] = [("pairs", pairs), ("exhaustive", exhaustive), ("asan-ubsan", sanitize), ("tsan", tsan), ("tidy", tidy)]
+ON_REQUEST: list[Part] = [
+    ("pairs", pairs),
+    ("exhaustive", exhaustive),
+    ("asan-ubsan", sanitize),
+    ("tsan", tsan),
+    ("tidy", tidy),
+]
 
 
 def last_line(output: str) -> str:
