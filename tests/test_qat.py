@@ -320,3 +320,13 @@ def test_state_dict_of_lsq(rng):
             other.load_state_dict(bad)
         assert np.all(other.scale == 3)
     assert repr(lsq) == "LSQ(bits=4, granularity='channel', axis=0, group_size=None)"
+
+
+def test_results_in_the_memory_of_scales_are_refused():
+    memory = np.ones(64, np.float32)
+    scale, out, x = memory[:4], memory[:32].reshape(4, 8), np.ones((4, 8), np.float32)
+    with pytest.raises(ValueError, match="out: expected memory of its own, got some of another argument"):
+        fake_quantize(x, scale, out=out)
+    with pytest.raises(ValueError, match="x_gradient: expected memory of its own, got some of another argument"):
+        fake_quantize_backward(x, x, scale, out=out)
+    assert (memory == 1).all()

@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <cmath>
+#include <initializer_list>
 
 #include "checks.hpp"
 #include "isa.hpp"
@@ -52,6 +53,15 @@ void require_same_or_apart(const ConstTensorView& written, const ConstTensorView
   }
 }
 
+void require_apart(const ConstTensorView& written, std::initializer_list<ConstTensorView> others,
+                   const std::string& what) {
+  for (const ConstTensorView& other : others) {
+    if (share_memory(written, other)) {
+      throw std::invalid_argument(what + ": expected memory of its own, got some of another argument");
+    }
+  }
+}
+
 template <class Body>
 void for_chunks(std::int64_t size, const Team& team, Body&& body) {
   const ChunkRange mine = team.share((size + kChunk - 1) / kChunk);
@@ -83,6 +93,7 @@ void fake_quantize(const ConstTensorView& x, const ConstTensorView& scale, const
   }
   require(out, out.dtype, x.shape, "out");
   require_same_or_apart(out, x, "out and x");
+  require_apart(out, {scale, zero_point}, "out");
   if (out.data == x.data && out.dtype != DType::f32) throw std::invalid_argument("out: int8 cannot be x itself");
   const kernels::KernelTable& kernels = active_kernels();
   const std::int64_t size = x.size();
@@ -120,11 +131,8 @@ void fake_quantize_backward(const ConstTensorView& x, const ConstTensorView& sca
   require(scale_gradient, DType::f32, scale.shape, "scale_gradient");
   require_same_or_apart(x_gradient, gradient, "x_gradient and gradient");
   require_same_or_apart(x_gradient, x, "x_gradient and x");
-  for (const ConstTensorView& other : {x, scale, gradient, ConstTensorView(x_gradient)}) {
-    if (share_memory(scale_gradient, other)) {
-      throw std::invalid_argument("scale_gradient: expected memory of its own, got some of another argument");
-    }
-  }
+  require_apart(x_gradient, {scale, zero_point}, "x_gradient");
+  require_apart(scale_gradient, {x, scale, zero_point, gradient, x_gradient}, "scale_gradient");
   const auto& kernels = *active_kernels().fake_quant;
   const auto format = fake_quant_format(spec, x.shape, scale.as<float>(), zero_point.as<std::int8_t>());
   ScaleSums sums(format.layout, x.size());
