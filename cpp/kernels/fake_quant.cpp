@@ -5,33 +5,44 @@
 namespace petrain::kernels {
 namespace {
 
-// body(first element, size) for each block of a chunk.
+// body(first element, size, pieces) for each block of a chunk.
 template <class Body>
-void for_each_block(std::ptrdiff_t begin, std::ptrdiff_t size, Body body) {
+void for_each_block(const ScaleLayout& layout, std::ptrdiff_t begin, std::ptrdiff_t size, Body body) {
+  ScaleCursor cursor(layout, begin);
+  Pieces pieces;
   for (std::ptrdiff_t done = 0; done < size; done += kBlock) {
-    body(begin + done, size - done < kBlock ? size - done : kBlock);
+    const std::ptrdiff_t count = size - done < kBlock ? size - done : kBlock;
+    next_block(cursor, count, pieces);
+    body(begin + done, count, pieces);
   }
 }
 
 void forward(const FakeQuantArgs& args) {
-  ScaleCursor cursor(args.format.layout, args.begin);
   Levels levels;
-  for_each_block(args.begin, args.size, [&](std::ptrdiff_t at, std::ptrdiff_t size) {
+  const auto write = [&](std::ptrdiff_t at, std::ptrdiff_t size, const Pieces& pieces) {
     if (args.codes) {
-      write_block(args.format, levels, cursor, args.x + at, static_cast<std::int8_t*>(args.out) + at, size);
+      write_block(args.format, levels, pieces, args.x + at, static_cast<std::int8_t*>(args.out) + at, size);
     } else {
-      write_block(args.format, levels, cursor, args.x + at, static_cast<float*>(args.out) + at, size);
+      write_block(args.format, levels, pieces, args.x + at, static_cast<float*>(args.out) + at, size);
     }
-  });
+  };
+  for_each_block(args.format.layout, args.begin, args.size, write);
 }
 
 void backward(const FakeQuantGradArgs& args) {
-  ScaleCursor cursor(args.format.layout, args.begin);
-  Levels levels;
-  for_each_block(args.begin, args.size, [&](std::ptrdiff_t at, std::ptrdiff_t size) {
-    gradient_block(args.format, levels, cursor, args.x + at, args.gradient + at, args.x_gradient + at, args.slots,
-                   size);
-  });
+  Levels reciprocals;
+  alignas(64) float parts[kBlock];
+  const auto mask = [&](std::ptrdiff_t at, std::ptrdiff_t size, const Pieces& pieces) {
+    fill<true>(reciprocals, args.format, pieces);
+    const float *x = args.x + at, *gradient = args.gradient + at;
+    if (args.format.zero_point != nullptr) {
+      mask_elements<true>(x, args.format, reciprocals, gradient, args.x_gradient + at, parts, size);
+    } else {
+      mask_elements<false>(x, args.format, reciprocals, gradient, args.x_gradient + at, parts, size);
+    }
+    add_parts(pieces, parts, args.slots);
+  };
+  for_each_block(args.format.layout, args.begin, args.size, mask);
 }
 
 double magnitude(float x) { return x < 0 ? -static_cast<double>(x) : static_cast<double>(x); }

@@ -1,6 +1,7 @@
 // Fake quantization: floats rounded to those that a few bits can tell apart, and the gradients through that.
-//   u = x / scale,  low = least - zero_point,  high = most - zero_point
-//   out = round_half_even(clamp(u, low, high)) * scale
+//   low = least - zero_point,  high = most - zero_point
+//   out = round_half_even(clamp(x / scale, low, high)) * scale
+// The gradients take u = x * (1 / scale), both operations rounded to float32, for the quotient.
 // The gradient of x is that of out where low <= u <= high, else 0. The derivative by the scale is
 //   round_half_even(u) - u inside, low or high outside.
 // Its product with the gradient is rounded to float32; the sum of these is taken in float64.

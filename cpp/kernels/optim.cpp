@@ -1,5 +1,7 @@
 #include "optim.hpp"
 
+#include <type_traits>
+
 #include "block.hpp"
 #include "lanes.hpp"
 #include "step_fake_quant.hpp"
@@ -30,14 +32,17 @@ struct Arrays {
   T* __restrict param;
   const T* __restrict grad;
   T* __restrict state[kMaxStates];
-  T scale;  // of grad
+  T scale;               // of grad
+  const StepMask* mask;  // of grad too, or null
 };
 
-// Every rule's loop: `each` gets the element's parameter, its scaled gradient and its states. No `omp simd` here: it
+// Every rule's loop: `each` gets the element's parameter, its scaled gradient and its states; `gradient` makes that out
+// of the parameter and of the gradient as it is. No `omp simd` here: it
 // would pin the array s to memory before `each` is inlined; __restrict says all that the vectorizer needs to know.
 // Not inlined, so that one loop serves whole chunks and converted blocks.
-template <int states, bool writes_param, bool writes_states, class T, class Each>
-__attribute__((noinline)) void for_each_element(const Arrays<T>& arrays, std::ptrdiff_t size, Each each) {
+template <int states, bool writes_param, bool writes_states, class T, class Gradient, class Each>
+__attribute__((noinline)) void for_each_element(const Arrays<T>& arrays, std::ptrdiff_t size, Gradient gradient,
+                                                Each each) {
   const T scale = arrays.scale;
   T* __restrict param = arrays.param;
   const T* __restrict grad = arrays.grad;
@@ -51,7 +56,7 @@ __attribute__((noinline)) void for_each_element(const Arrays<T>& arrays, std::pt
     if constexpr (states > 1) s[1] = state1[i];
     if constexpr (states > 2) s[2] = state2[i];
     T p = param[i];
-    each(i, p, grad[i] * scale, s);
+    each(i, p, gradient(i, p, grad[i]) * scale, s);
     if constexpr (writes_param) param[i] = p;
     if constexpr (writes_states && states > 0) state0[i] = s[0];
     if constexpr (writes_states && states > 1) state1[i] = s[1];
@@ -59,34 +64,41 @@ __attribute__((noinline)) void for_each_element(const Arrays<T>& arrays, std::pt
   }
 }
 
+template <int states, bool writes_param, bool writes_states, class T, class Each>
+void for_each_element(const Arrays<T>& arrays, std::ptrdiff_t size, Each each) {
+  for_each_element<states, writes_param, writes_states>(arrays, size, [](std::ptrdiff_t, T, T g) { return g; }, each);
+}
+
 template <class T>
 constexpr Storage native = sizeof(T) == 8 ? Storage::f64 : Storage::f32;
 
 template <class T>
-__attribute__((noinline)) void scale_and_bound(T* grad, std::ptrdiff_t size, T scale, T most) {
+__attribute__((noinline)) void scale_and_bound(const T* grad, T* to, std::ptrdiff_t size, T scale, T most) {
 #pragma omp simd
-  for (std::ptrdiff_t i = 0; i < size; ++i) grad[i] = bounded(grad[i] * scale, most);
+  for (std::ptrdiff_t i = 0; i < size; ++i) to[i] = bounded(grad[i] * scale, most);
 }
 
 // body(arrays, size) over the whole chunk in place or, where an array is stored otherwise than it is computed with,
-// block by block, with a converted copy of that array. Never more than `most` elements at once.
-template <int states, class T, class Body>
+// block by block, with a converted copy of that array. Never more than `most` elements at once. The body of one that
+// `masks` does so itself where it finds arrays.mask.
+template <int states, bool masks, class T, class Body>
 void in_blocks(const StepArgs& args, bool writes_param, bool writes_states, std::ptrdiff_t most, Body body) {
   const bool param_converts = args.param_storage != native<T> || args.rounding != Rounding::nearest;
   StepCopy<T> copy(args);
+  const StepMask mask = copy.on() ? copy.mask() : StepMask{};
   const bool bounded = args.max_value < HUGE_VAL;
-  const bool grad_converts = args.grad_storage != native<T> || bounded || copy.on();
-  bool state_converts[kMaxStates] = {}, any = param_converts || grad_converts;
+  const bool grad_converts = args.grad_storage != native<T>;
+  bool state_converts[kMaxStates] = {}, any = param_converts || grad_converts || bounded;
   for (int s = 0; s < states; ++s) {
     state_converts[s] = args.state[s].storage != native<T>;
     any = any || state_converts[s];
   }
   alignas(64) T param[kBlock], grad[kBlock], state[kMaxStates][kBlock];
   const std::ptrdiff_t shift = args.grad_begin - args.begin;
-  const std::ptrdiff_t end = args.begin + args.size, step = any ? kBlock : most;
+  const std::ptrdiff_t end = args.begin + args.size, step = any || copy.on() ? kBlock : most;
   for (std::ptrdiff_t begin = args.begin; begin < end; begin += step) {
     const std::ptrdiff_t size = end - begin < step ? end - begin : step;
-    Arrays<T> arrays{param, grad, {}, bounded ? T(1) : static_cast<T>(args.grad_scale)};
+    Arrays<T> arrays{param, grad, {}, bounded ? T(1) : static_cast<T>(args.grad_scale), nullptr};
     int quarter = 0;
     const auto prefetch_next = [&] {
       if (!any || quarter == 4) return;
@@ -101,13 +113,22 @@ void in_blocks(const StepArgs& args, bool writes_param, bool writes_states, std:
       arrays.param = static_cast<T*>(args.param) + begin;
     }
     if (grad_converts) {
-      const bool in_place = copy.on() && args.grad_storage == native<T>;
-      const T* given = in_place ? static_cast<const T*>(args.grad) + begin + shift : grad;
-      if (!in_place) load(args.grad, args.grad_storage, begin + shift, grad, size);
-      if (copy.on()) copy.take_gradient(arrays.param, given, grad, size, writes_param);
-      if (bounded) scale_and_bound(grad, size, static_cast<T>(args.grad_scale), static_cast<T>(args.max_value));
+      load(args.grad, args.grad_storage, begin + shift, grad, size);
     } else {
       arrays.grad = static_cast<const T*>(args.grad) + begin + shift;
+    }
+    if (copy.on()) {
+      copy.start(size);
+      if (masks && !bounded) {
+        arrays.mask = &mask;
+      } else {
+        copy.mask(arrays.param, arrays.grad, grad, size);
+        arrays.grad = grad;
+      }
+    }
+    if (bounded) {
+      scale_and_bound(arrays.grad, grad, size, static_cast<T>(args.grad_scale), static_cast<T>(args.max_value));
+      arrays.grad = grad;
     }
     for (int s = 0; s < states; ++s) {
       prefetch_next();
@@ -117,7 +138,7 @@ void in_blocks(const StepArgs& args, bool writes_param, bool writes_states, std:
     prefetch_next();
     body(arrays, size);
     if (param_converts && writes_param) store_param(args, begin, param, size);
-    if (copy.on() && writes_param) copy.write(arrays.param, begin, size);
+    if (copy.on() && writes_param) copy.finish(arrays.param, begin, size);
     for (int s = 0; s < states; ++s) {
       prefetch_next();
       if (state_converts[s] && writes_states) store_state(args.state[s], begin, state[s], size, state_key(args.key, s));
@@ -145,7 +166,14 @@ void step(const StepArgs& args) {
       Rule::update(c, p, g, s);
     }
   };
-  in_blocks<states, T>(args, true, writes_states, args.size, [&](const Arrays<T>& arrays, std::ptrdiff_t size) {
+  constexpr bool masks = std::is_same_v<T, float> && !is_layerwise<Rule>;
+  in_blocks<states, masks, T>(args, true, writes_states, args.size, [&](const Arrays<T>& arrays, std::ptrdiff_t size) {
+    if constexpr (masks) {
+      if (arrays.mask != nullptr) {
+        const auto mask = [own = *arrays.mask](std::ptrdiff_t i, T p, T g) { return own.gradient(i, p, g); };
+        return for_each_element<states, true, writes_states>(arrays, size, mask, each);
+      }
+    }
     for_each_element<states, true, writes_states>(arrays, size, each);
   });
 }
@@ -157,7 +185,7 @@ LayerSums direct(const StepArgs& args) {
   static_assert(states == 0 || writes_states != apply_writes<Rule, T>, "a state is advanced once for each step");
   const auto c = coefficients_of<Rule, T>(args);
   double param_lanes[kLanes] = {}, direction_lanes[kLanes] = {};
-  in_blocks<states, T>(args, false, writes_states, kBlock, [&](const Arrays<T>& arrays, std::ptrdiff_t size) {
+  in_blocks<states, false, T>(args, false, writes_states, kBlock, [&](const Arrays<T>& arrays, std::ptrdiff_t size) {
     alignas(64) T directions[kBlock];
     T* __restrict out = directions;
     const auto each = [c, out](std::ptrdiff_t i, T& p, T g, T* s) { out[i] = Rule::direction(c, p, g, s); };

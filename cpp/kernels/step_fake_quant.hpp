@@ -7,45 +7,67 @@
 namespace petrain::kernels {
 namespace {
 
+// What a rule's own loop masks its gradients with.
+struct StepMask {
+  const float* reciprocal;
+  float* parts;  // of the scales' gradients
+  std::int32_t most;
+
+  float gradient(std::ptrdiff_t i, float param, float of_copy) const {
+    return masked(param * reciprocal[i], of_copy, -most, most, parts[i]);
+  }
+};
+
 // Nothing, where the rule computes in float64.
 template <class T>
 class StepCopy {
  public:
   explicit StepCopy(const StepArgs&) {}
   static constexpr bool on() { return false; }
-  void take_gradient(const T*, const T*, T*, std::ptrdiff_t, bool) {}
-  void write(const T*, std::ptrdiff_t, std::ptrdiff_t) {}
+  StepMask mask() const { return {}; }
+  void start(std::ptrdiff_t) {}
+  void mask(const T*, const T*, T*, std::ptrdiff_t) {}
+  void finish(const T*, std::ptrdiff_t, std::ptrdiff_t) {}
 };
 
 template <>
 class StepCopy<float> {
  public:
   explicit StepCopy(const StepArgs& args) : args_(args.fake_quant), slots_(args.slots) {
-    if (on()) read_ = written_ = ScaleCursor(args_->format.layout, args.begin);
+    if (on()) cursor_ = ScaleCursor(args_->format.layout, args.begin);
   }
   bool on() const { return args_ != nullptr; }
 
-  // The gradient of the parameter, which is still the old one, from that of the copy. They may be the same.
-  __attribute__((noinline)) void take_gradient(const float* param, const float* of_copy, float* grad,
-                                               std::ptrdiff_t size, bool with_sums) {
-    gradient_block(args_->format, levels_, read_, param, of_copy, grad, with_sums ? slots_ : nullptr, size);
+  // The gradients of each block are masked, while its parameter is still the old one, either with this or by mask(…),
+  // for which of_copy and grad may be the same.
+  StepMask mask() { return {reciprocals_.scale, parts_, args_->format.most}; }
+  void start(std::ptrdiff_t size) {
+    next_block(cursor_, size, pieces_);
+    fill<true>(reciprocals_, args_->format, pieces_);
+  }
+  void mask(const float* param, const float* of_copy, float* grad, std::ptrdiff_t size) {
+    mask_elements<false>(param, args_->format, reciprocals_, of_copy, grad, parts_, size);
   }
 
-  __attribute__((noinline)) void write(const float* param, std::ptrdiff_t begin, std::ptrdiff_t size) {
+  // The scales' gradients and the new copy.
+  __attribute__((noinline)) void finish(const float* param, std::ptrdiff_t begin, std::ptrdiff_t size) {
+    add_parts(pieces_, parts_, slots_);
     FakeQuantFormat format = args_->format;
     format.scale = args_->next_scale;
     if (args_->codes) {
-      write_block(format, next_levels_, written_, param, static_cast<std::int8_t*>(args_->out) + begin, size);
+      write_block(format, levels_, pieces_, param, static_cast<std::int8_t*>(args_->out) + begin, size);
     } else {
-      write_block(format, next_levels_, written_, param, static_cast<float*>(args_->out) + begin, size);
+      write_block(format, levels_, pieces_, param, static_cast<float*>(args_->out) + begin, size);
     }
   }
 
  private:
   const StepFakeQuant* args_;
   double* slots_;
-  ScaleCursor read_, written_;
-  Levels levels_, next_levels_;
+  ScaleCursor cursor_;
+  Pieces pieces_;
+  Levels reciprocals_, levels_;
+  alignas(64) float parts_[kBlock];
 };
 
 }  // namespace

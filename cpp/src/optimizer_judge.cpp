@@ -30,8 +30,9 @@ void Optimizer::judge(Work& work, const std::vector<Chunk>& chunks, const StepOp
   for (const Work::PerParam& own : work.params) {
     if (own.matrix && own.norm * factor > kMostNorm) work.info.skipped = true;
   }
-  // The gradient of a scale is at most √qmax < 12 times the norm, and must not be infinite in the next step.
-  if (!work.fake_quants.empty() && work.info.grad_norm * options.grad_scale > std::numeric_limits<float>::max() / 12) {
+  // An element's part of the gradient of a scale is at most 127 times its own, and must not be infinite: the gradient
+  // of the scale would be, in every step to come.
+  if (!work.fake_quants.empty() && work.info.grad_norm * options.grad_scale > std::numeric_limits<float>::max() / 128) {
     work.info.skipped = true;
   }
   if (!options.check_finite) work.info.grad_norm = std::numeric_limits<double>::quiet_NaN();  // of matrices alone

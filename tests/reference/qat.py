@@ -50,7 +50,7 @@ class Fake:
         """The gradient of x, and those of the scales in float64."""
         low, high, _ = self.bounds(zero_point)
         with np.errstate(over="ignore", invalid="ignore"):
-            u = x / self.of_elements(scale)
+            u = x * self.of_elements(np.float32(1) / scale)
         inside = (low <= u) & (u <= high)
         derivative = np.where(inside, np.rint(u) - u, np.where(u < low, low, high)).astype(np.float32)
         return np.where(inside, gradient, np.float32(0)), self.sums(gradient * derivative) * factor

@@ -24,9 +24,9 @@ namespace petrain {
 void fake_quantize(const ConstTensorView& x, const ConstTensorView& scale, const ConstTensorView& zero_point,
                    const QuantSpec& spec, const TensorView& out);
 
-// From the gradient of `out` that of x, where x / scale is within [qmin - zero_point, qmax - zero_point]; 0 elsewhere.
-// x_gradient may be gradient. And, times `factor`, that of each scale:
-//   Σ gradient * (round(x / scale) - x / scale inside, qmin - zero_point below, qmax - zero_point above),
+// From the gradient of `out` that of x, where u = x * (1 / scale) is within [qmin - zero_point, qmax - zero_point]; 0
+// elsewhere. x_gradient may be gradient. And, times `factor`, that of each scale:
+//   Σ gradient * (round(u) - u inside, qmin - zero_point below, qmax - zero_point above),
 // in float64 over chunks that depend on the shape alone. NaN goes through. Throws as fake_quantize does.
 void fake_quantize_backward(const ConstTensorView& x, const ConstTensorView& scale, const ConstTensorView& zero_point,
                             const QuantSpec& spec, const ConstTensorView& gradient, const TensorView& x_gradient,

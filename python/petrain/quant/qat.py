@@ -77,7 +77,7 @@ def fake_quantize_backward(
 ) -> tuple[Array, np.ndarray]:
     r"""The gradients of ``x`` and of ``scale``, from that of :func:`fake_quantize`'s result.
 
-    With :math:`u = x / s`, :math:`l = q_{min} - z` and :math:`h = q_{max} - z`:
+    With :math:`u = x \cdot (1 / s)`, both rounded to float32, :math:`l = q_{min} - z` and :math:`h = q_{max} - z`:
 
     .. math::
         \frac{\partial L}{\partial x} = \begin{cases} g & l \le u \le h \\ 0 & \text{else} \end{cases}
