@@ -1,10 +1,12 @@
 """What quantization-aware training costs beside the plain step, and against torch's.
 
-    python bench/bench_qat.py [--only fused formats unfused] [--threads 1 2] [--json out.json]
+    python bench/bench_qat.py [--only fused formats unfused torch] [--threads 1 2] [--json out.json]
 
 "fused" is a step of AdamW with a fake-quantized copy attached: the straight-through gradient, the gradient of the
-scales, their own update and the copy for the next forward pass are part of it. "unfused" is what one writes without it:
-LSQ.backward, the step, LSQ.forward.
+scales, their own update and the copy for the next forward pass are part of it. "formats" shows how that depends on the
+layout of the scales; its rows have no bar. "unfused" is what one writes without it: LSQ.backward, the step,
+LSQ.forward. "torch" is what one writes there: fake_quantize_per_channel_affine, of fixed scales, or what stands behind
+torch.ao's learned ones, backward through it from the gradient of its result, and the step of AdamW(fused=True).
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from typing import Any
 import common
 import numpy as np
 import petrain
+import torch
 from petrain.optim import AdamW
 from petrain.quant import LSQ
 
@@ -110,7 +113,38 @@ def unfused_steps(report: common.Report, threads: int, rounds: int) -> None:
         report.add(f"fused, 32 M, {np.dtype(out)} copy", threads, times.ratio("unfused", "fused"), "unfused", None)
 
 
-PARTS = {"fused": fused_steps, "formats": formats, "unfused": unfused_steps}
+def torch_step(shapes: Shapes, learned: bool) -> Step:
+    model = Model(shapes, **PER_CHANNEL)
+    weights = [torch.from_numpy(w).requires_grad_() for w in model.weights]
+    gradients = [torch.from_numpy(gradient) for gradient in model.gradients]
+    scales = [torch.from_numpy(lsq.scale).requires_grad_(learned) for lsq in model.lsqs]
+    zeros = [torch.zeros(scale.shape, dtype=torch.float32 if learned else torch.int32) for scale in scales]
+    groups = [{"params": weights}, *([{"params": scales, "weight_decay": 0.0}] if learned else [])]
+    opt = torch.optim.AdamW(groups, lr=1e-5, fused=True)
+
+    def step() -> None:
+        opt.zero_grad()
+        for w, scale, zero, gradient in zip(weights, scales, zeros, gradients, strict=True):
+            if learned:
+                factor = 1 / (w[0].numel() * 127) ** 0.5
+                copy = torch._fake_quantize_learnable_per_channel_affine(w, scale, zero, 0, -127, 127, factor)
+            else:
+                copy = torch.fake_quantize_per_channel_affine(w, scale, zero, 0, -127, 127)
+            copy.backward(gradient)
+        opt.step()
+
+    return step
+
+
+def torch_steps(report: common.Report, threads: int, rounds: int) -> None:
+    torch.set_num_threads(threads)
+    for kind, learned in (("fixed", False), ("learned", True)):
+        rivals = {"fused": fused(LARGE, np.float32, PER_CHANNEL), "torch": torch_step(LARGE, learned)}
+        times = common.race(rivals, rounds)
+        report.add("fused, 32 M, float32 copy", threads, times.ratio("torch", "fused"), f"torch, {kind} scales", None)
+
+
+PARTS = {"fused": fused_steps, "formats": formats, "unfused": unfused_steps, "torch": torch_steps}
 
 
 def main() -> None:
