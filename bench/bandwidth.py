@@ -19,7 +19,7 @@ def moved(sweeps: Sequence[Sweep]) -> int:
 def sweeps_of(sweeps: Sequence[Sweep], threads: int) -> Callable[[], None]:
     """A call that goes over the arrays, one sweep after the other, and leaves them as they are. Each reads 1 to 3 and
     reads and writes 0 to 4, all float32 of one size."""
-    call = library("bandwidth", "-fopenmp").sweep
+    call = library("bandwidth", "-fopenmp", "-march=native").sweep
     every = []
     for read, written in sweeps:
         pointers = [(ctypes.c_void_p * len(list_))(*(a.ctypes.data for a in list_)) for list_ in (read, written)]

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import platform
 import statistics
 import sys
@@ -96,6 +97,7 @@ def machine() -> dict[str, Any]:
         "numpy": np.__version__,
         "blas": blas(),
         "python": platform.python_version(),
+        "omp_wait_policy": os.environ.get("OMP_WAIT_POLICY", "default"),
         **{name: sys.modules[name].__version__ for name in ("torch", "onnxruntime") if name in sys.modules},
     }
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +9,7 @@ import numpy as np
 import torch
 from onnx import helper
 from petrain import quant
-from quant_rivals import session
+from quant_rivals import session, torch_quantized
 
 STEPS = 64
 Call = Callable[[], Any]
@@ -27,19 +26,21 @@ def rivals(size: int, batch: int, threads: int) -> dict[str, Call]:
     x = torch.randn(STEPS, batch, size)
     state = {name: value.detach().numpy() for name, value in model.state_dict().items()}
     layer = quant.QuantLSTM.from_state(state)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        packed = torch.ao.quantization.quantize_dynamic(torch.nn.Sequential(model), {torch.nn.LSTM}, torch.qint8)[0]
     calls = {
         "int8": lambda: layer(x.numpy())[0],
         "onnxruntime float32": onnx_lstm(state, x.numpy(), threads, dynamic=False),
         "onnxruntime int8": onnx_lstm(state, x.numpy(), threads, dynamic=True),
+        "onnxruntime int8 exact": onnx_lstm(state, x.numpy(), threads, dynamic=True, session__x64quantprecision="1"),
         "torch float32": without_gradients(model, x),
-        "torch int8": without_gradients(packed, x),
+        "torch int8 fbgemm": without_gradients(torch_quantized(model, "fbgemm"), x),
+        "torch int8 onednn": without_gradients(torch_quantized(model, "onednn"), x),
     }
     exact = calls["torch float32"]()[0].numpy()
-    assert np.abs(calls["int8"]() - exact).max() <= 0.02
-    assert np.abs(calls["onnxruntime float32"]()[0][:, 0] - exact).max() <= 1e-4
+    for name, call in calls.items():
+        y = call() if name == "int8" else call()[0]
+        error = np.abs(np.asarray(y).reshape(exact.shape) - exact).max()
+        most = {"onnxruntime float32": 1e-4, "torch float32": 0, "onnxruntime int8": 1}.get(name, 0.03)
+        assert error <= most, (name, error)  # onnxruntime's default saturates
     return calls
 
 
@@ -51,7 +52,7 @@ def without_gradients(model: torch.nn.Module, x: torch.Tensor) -> Call:
     return run
 
 
-def onnx_lstm(state: dict[str, np.ndarray], x: np.ndarray, threads: int, *, dynamic: bool) -> Call:
+def onnx_lstm(state: dict[str, np.ndarray], x: np.ndarray, threads: int, *, dynamic: bool, **config: str) -> Call:
     """ONNX has the gates in the order i, o, f, g."""
 
     def reordered(name: str) -> np.ndarray:
@@ -71,4 +72,4 @@ def onnx_lstm(state: dict[str, np.ndarray], x: np.ndarray, threads: int, *, dyna
         constants[f"{name}s"], constants[f"{name}z"] = np.array([scale], np.float32), np.zeros(1, np.int8)
     inputs = ["x", "w", "r", "b", "", "", "", "", "ws", "wz", "rs", "rz"]
     node = helper.make_node("DynamicQuantizeLSTM", inputs, ["y"], domain="com.microsoft", hidden_size=hidden)
-    return session([node], constants, x, threads, y_rank=4)
+    return session([node], constants, x, threads, y_rank=4, **config)

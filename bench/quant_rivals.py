@@ -76,14 +76,24 @@ def torch_float32(x: np.ndarray, w: np.ndarray) -> Call:
     return run
 
 
+def torch_quantized(layer: torch.nn.Module, engine: str) -> torch.nn.Module:
+    """With the weights packed for this engine, which they keep."""
+    before = torch.backends.quantized.engine
+    torch.backends.quantized.engine = engine
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            whole = torch.ao.quantization.quantize_dynamic(torch.nn.Sequential(layer), {type(layer)}, torch.qint8)
+    finally:
+        torch.backends.quantized.engine = before
+    return whole[0]
+
+
 def torch_dynamic(x: np.ndarray, w: np.ndarray, engine: str) -> Call:
     """engine: "fbgemm" or "onednn", for which the weight is packed here."""
-    torch.backends.quantized.engine = engine
     layer = torch.nn.Linear(w.shape[1], w.shape[0], bias=False)
     layer.weight.data.copy_(torch.from_numpy(w))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        quantized = torch.ao.quantization.quantize_dynamic(torch.nn.Sequential(layer), {torch.nn.Linear}, torch.qint8)
+    quantized = torch_quantized(layer, engine)
     inputs = torch.from_numpy(x)
 
     def run() -> torch.Tensor:

@@ -149,16 +149,20 @@ def doctest() -> str:
 Part = tuple[str, Callable[[], str]]
 
 
-def parts() -> Iterator[Part]:
+PYTEST = "pytest"
+
+
+def parts(wanted: list[str]) -> Iterator[Part]:
     yield "lint", lint
     yield "types", types
     yield "stub", stub
     yield "c++", cpp
     # Every instruction set and both numbers of threads; the other pairs are the part "pairs".
-    runs = [(isa, 2 - i % 2) for i, isa in enumerate(available_isas())]
+    isas = available_isas() if not wanted or PYTEST in wanted else []
+    runs = [(isa, 2 - i % 2) for i, isa in enumerate(isas)]
     for isa, threads in runs:  # the last one runs the tests marked "once" too
         options = () if (isa, threads) == runs[-1] else ("-m", "not once")
-        yield f"pytest {isa} {threads}t", partial(pytest, isa, threads, *options)
+        yield f"{PYTEST} {isa} {threads}t", partial(pytest, isa, threads, *options)
     yield "doctest", doctest
     yield "aarch64", aarch64
     yield "fuzz", fuzz
@@ -204,10 +208,11 @@ def run_part(name: str, check: Callable[[], str]) -> tuple[str, str, float, str]
 def main() -> None:
     LOGS.mkdir(parents=True, exist_ok=True)
     wanted = sys.argv[1:]
-    chosen = [(name, check) for name, check in parts() if not wanted or name.split()[0] in wanted]
-    chosen += [(name, check) for name, check in ON_REQUEST if name in wanted]
-    if not chosen:
-        sys.exit(f"petrain: no such part: {' '.join(wanted)}")
+    usual = list(parts(wanted))
+    known = dict.fromkeys([PYTEST, *(name.split()[0] for name, _ in [*usual, *ON_REQUEST])])
+    if unknown := [name for name in wanted if name not in known]:
+        sys.exit(f"petrain: expected parts among {', '.join(known)}, got {', '.join(unknown)}")
+    chosen = [part for part in [*usual, *ON_REQUEST] if part[0].split()[0] in wanted] if wanted else usual
     results = [run_part(name, check) for name, check in chosen]
     width = max(len(name) for name, *_ in results)
     print()

@@ -215,3 +215,26 @@ def test_what_does_not_fit_is_refused(arguments, message):
 def test_low_rank_factors_must_fit():
     with pytest.raises(ValueError, match=r"expected a .*rank.* got \(4, 32\) and \(4, 32\)"):
         quant.low_rank(X, Q, Q)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"residual": PAIR[:1]}, r"residual: expected two QuantTensors \(A, B\), got \(Quant"),
+        ({"residual": (X, X)}, "residual: expected a QuantTensor, got ndarray"),
+        ({"x_params": (1.0, 0)}, "x_params: expected QuantParams, got tuple"),
+        ({"y_params": 1.0}, "y_params: expected QuantParams, got float"),
+    ],
+)
+def test_what_is_of_another_type_is_refused(arguments, message):
+    with pytest.raises(TypeError, match=message):
+        quant.linear(X, Q, **arguments)
+
+
+def test_rows_of_zeros_make_no_sum_seem_large():
+    q = quant.quantize(np.full((4, 32), 1e34, np.float32))
+    x = np.zeros((2, 32), np.float32)
+    x[0, 0] = 1e-3
+    y = quant.linear(x, q)
+    assert y[0, 0] > 9e30
+    assert not y[1].any()

@@ -69,7 +69,7 @@ bool GradAccumulator::add(std::span<const ConstTensorView> grads, double weight)
     }
     fit = greatest.fit(weight) && std::isfinite(tree_sum(squares));
   };
-  parallel(threads_for(elements / kElementsPerThread), [&](const Team& team) {
+  in_step(threads_for(elements / kElementsPerThread), [&](const SteppingTeam& team) {
     const ChunkRange mine = team.share(count);
     for (std::int64_t i = mine.begin; i < mine.end; ++i) {
       const Chunk& chunk = chunks[i];

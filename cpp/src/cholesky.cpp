@@ -27,7 +27,7 @@ class Factorization {
   // The first row whose pivot is not positive, or -1.
   std::int64_t run() {
     std::int64_t failed = -1;
-    parallel(size_ <= 4 * kBlock ? 1 : threads_for(blocks(size_, kBlock)), [&](const Team& team) {
+    in_step(size_ <= 4 * kBlock ? 1 : threads_for(blocks(size_, kBlock)), [&](const SteppingTeam& team) {
       for (std::int64_t b = 0; b < size_; b += kBlock) {
         const std::int64_t width = std::min(kBlock, size_ - b);
         const ChunkRange packing = team.share(blocks(width, kPanel));

@@ -51,7 +51,7 @@ ImageParams image_params(const ConstTensorView& x, std::int64_t count, const std
     require_finite(x, "x");
   }
   for (std::int64_t i = 0; !params && i < count; ++i) {
-    scales[i] = scale_for(*std::max_element(parts + i * chunks, parts + (i + 1) * chunks));
+    scales[i] = row_scale(*std::max_element(parts + i * chunks, parts + (i + 1) * chunks));
   }
   return result;
 }

@@ -39,7 +39,7 @@ void gemm(const ConstMatrix& a, const ConstMatrix& b, float* c, std::int64_t c_s
   const std::int64_t rows = std::min(m, kBlockM) + kernel.mr, columns = std::min(n, kBlockN) + kernel.nr;
   Tensor packed_b = Tensor::uninitialized(DType::f32, {depth * columns});
   Tensor packed_a = Tensor::uninitialized(DType::f32, {threads, depth * rows});
-  parallel(threads, [&](const Team& team) {
+  in_step(threads, [&](const SteppingTeam& team) {
     float* own_a = packed_a.as<float>() + team.rank * depth * rows;
     for (std::int64_t n0 = 0; n0 < n; n0 += kBlockN) {
       const std::int64_t n_size = std::min(kBlockN, n - n0), groups = blocks(n_size, kGroupN);

@@ -67,7 +67,7 @@ void HessianObserver::Sums::add(const float* x, std::int64_t rows) {
   };
   // The first groups have few rows above the diagonal and the last many: a unit of work is one of each.
   const std::int64_t pairs = (groups + 1) / 2;
-  parallel(size * size * rows <= kSerialWork ? 1 : threads_for(pairs), [&](const Team& team) {
+  in_step(size * size * rows <= kSerialWork ? 1 : threads_for(pairs), [&](const SteppingTeam& team) {
     const ChunkRange packing = team.share(h.count);
     for (std::int64_t p = packing.begin; p < packing.end; ++p) pack(x, rows, p, packed_panel(p));
     team.barrier();

@@ -16,6 +16,7 @@ using kernels::kPanel;
 
 constexpr std::int64_t kApart = 64;                   // bytes, so that equal places of rows lie in different cache sets
 constexpr std::int64_t kProductsPerThread = 1 << 20;  // below this a thread costs more than it saves
+constexpr std::int64_t kFewRows = 4;                  // with more, tiles of several rows are faster
 
 std::int64_t rounded_up(std::int64_t x, std::int64_t step) { return (x + step - 1) / step * step; }
 std::int64_t parts(std::int64_t size, std::int64_t part) { return (size + part - 1) / part; }
@@ -161,48 +162,58 @@ void IntRows::multiply(std::int64_t panel, std::int32_t* sums, std::int64_t stri
                       packed_.first.data() + panel * kPanel, sums, stride, rows_});
 }
 
-SingleRow::SingleRow(const std::int8_t* row, std::int64_t k) : k_(k), steps_(static_cast<std::size_t>(k / 2 + 4)) {
-  prepare(row);
+bool FewRows::fit(std::int64_t m) { return m <= kFewRows && active_kernels().int_gemm->row != nullptr; }
+
+FewRows::FewRows(std::int64_t most_rows, std::int64_t k)
+    : k_(k),
+      rows_(static_cast<std::size_t>(std::min(most_rows, kFewRows))),
+      scratch_(static_cast<std::size_t>(k + kScratchSlack)) {
+  for (Row& row : rows_) row.steps.resize(static_cast<std::size_t>(k / 2 + 4));
 }
 
-void SingleRow::prepare(const std::int8_t* row) {
-  step_count_ = active_kernels().int_gemm->row_steps(row, k_, steps_.data());
-  sum_ = std::accumulate(row, row + k_, 0);
+void FewRows::prepare(std::int64_t m, const RowOf& row_of) {
+  m_ = m;
+  for (std::int64_t i = 0; i < m; ++i) {
+    const std::int8_t* values = row_of(i, scratch_.data());
+    Row& row = rows_[static_cast<std::size_t>(i)];
+    row.step_count = active_kernels().int_gemm->row_steps(values, k_, row.steps.data());
+    row.sum = std::accumulate(values, values + k_, 0);
+  }
 }
 
-bool SingleRow::has_own_way() { return active_kernels().int_gemm->row != nullptr; }
-
-void SingleRow::product(const IntMatrix& b, bool all_threads,
-                        const std::function<void(const Block<std::int32_t>&)>& done) const {
+void FewRows::product(const IntMatrix& b, bool all_threads,
+                      const std::function<void(const Block<std::int32_t>&)>& done) const {
   const kernels::IntGemmTable& kernel = *active_kernels().int_gemm;
   const std::int64_t n = b.n(), depth = b.depth(), blocks = parts(n, kBlockColumns);
   const auto* panels = b.shifted().as<std::uint8_t>();
-  const int threads = all_threads ? threads_for(std::min(blocks, n * k_ / kProductsPerThread)) : 1;
+  const int threads = all_threads ? threads_for(std::min(blocks, m_ * n * k_ / kProductsPerThread)) : 1;
   parallel(threads, [&](const Team& team) {
     const ChunkRange mine = team.share(blocks);
-    alignas(64) std::int32_t sums[kBlockColumns];
+    alignas(64) std::int32_t sums[kFewRows * kBlockColumns];
     for (std::int64_t block = mine.begin; block < mine.end; ++block) {
       const std::int64_t column = block * kBlockColumns, columns = std::min(kBlockColumns, n - column);
-      kernel.row({steps_.data(), step_count_, panels + column * depth, parts(columns, kPanel), depth, sum_, sums});
-      done({sums, kBlockColumns, 0, 1, column, columns});
+      for (std::int64_t i = 0; i < m_; ++i) {
+        const Row& row = rows_[static_cast<std::size_t>(i)];
+        kernel.row({row.steps.data(), row.step_count, panels + column * depth, parts(columns, kPanel), depth, row.sum,
+                    sums + i * kBlockColumns});
+      }
+      done({sums, kBlockColumns, 0, m_, column, columns});
     }
   });
 }
 
 struct IntWorkspace::Parts {
-  std::optional<SingleRow> single;
+  std::optional<FewRows> few;
   std::optional<IntRows> rows;
   std::optional<GroupedRows> grouped;
-  std::vector<std::int8_t> scratch;
 };
 
 IntWorkspace::IntWorkspace(const IntMatrix& b, std::int64_t most_rows) : parts_(std::make_unique<Parts>()) {
-  parts_->scratch.resize(static_cast<std::size_t>(b.k() + kScratchSlack));
-  if (SingleRow::has_own_way()) {
-    parts_->single.emplace(parts_->scratch.data(), b.k());
+  if (FewRows::fit(1)) {
+    parts_->few.emplace(most_rows, b.k());
     b.shifted();  // packed here, not by the first step
   }
-  if (!SingleRow::has_own_way() || most_rows > 1) parts_->rows.emplace(b, most_rows);
+  if (!FewRows::fit(most_rows)) parts_->rows.emplace(b, most_rows);
 }
 
 IntWorkspace::IntWorkspace(const GroupedMatrix& b, std::int64_t most_rows) : parts_(std::make_unique<Parts>()) {
@@ -214,15 +225,15 @@ IntWorkspace::IntWorkspace(IntWorkspace&&) noexcept = default;
 
 void int_product(std::int64_t m, const RowOf& row, const IntMatrix& b,
                  const std::function<void(const Block<std::int32_t>&)>& done, IntWorkspace* workspace) {
-  if (m > 1 || !SingleRow::has_own_way()) {
+  if (!FewRows::fit(m)) {
     for_each_block<std::int32_t, IntRows>(m, row, b, workspace == nullptr ? nullptr : &*workspace->parts().rows, done);
   } else if (workspace != nullptr) {
-    IntWorkspace::Parts& parts = workspace->parts();
-    parts.single->prepare(row(0, parts.scratch.data()));
-    parts.single->product(b, false, done);
+    workspace->parts().few->prepare(m, row);
+    workspace->parts().few->product(b, false, done);
   } else {
-    Tensor scratch = Tensor::uninitialized(DType::i8, {b.k() + kScratchSlack});
-    SingleRow(row(0, scratch.as<std::int8_t>()), b.k()).product(b, true, done);
+    FewRows few(m, b.k());
+    few.prepare(m, row);
+    few.product(b, true, done);
   }
 }
 

@@ -47,20 +47,25 @@ class IntWorkspace {
 void int_product(std::int64_t m, const RowOf& row, const IntMatrix& b,
                  const std::function<void(const Block<std::int32_t>&)>& done, IntWorkspace* workspace = nullptr);
 
-// One row, prepared: what costs time with one row is reading B.
-class SingleRow {
+// One row or a few, prepared: what costs time with them is reading B.
+class FewRows {
  public:
-  SingleRow(const std::int8_t* row, std::int64_t k);
-  // Whether this instruction set has a way of its own for one row; else int_product is as fast.
-  static bool has_own_way();
-  void prepare(const std::int8_t* row);  // another one
+  // Whether this instruction set has a way of its own for so many rows; else int_product is as fast.
+  static bool fit(std::int64_t m);
+  FewRows(std::int64_t most_rows, std::int64_t k);
+
+  void prepare(std::int64_t m, const RowOf& row);
   void product(const IntMatrix& b, bool all_threads, const std::function<void(const Block<std::int32_t>&)>& done) const;
 
  private:
-  std::int64_t k_;
-  std::vector<kernels::RowEight> steps_;
-  std::ptrdiff_t step_count_ = 0;
-  std::int32_t sum_ = 0;
+  struct Row {
+    std::vector<kernels::RowEight> steps;
+    std::ptrdiff_t step_count = 0;
+    std::int32_t sum = 0;
+  };
+  std::int64_t k_, m_ = 0;
+  std::vector<Row> rows_;
+  std::vector<std::int8_t> scratch_;
 };
 
 // Up to most_rows rows of A, but no more than kMostRows, prepared for products with B. For one thread.

@@ -66,7 +66,7 @@ StepInfo Optimizer::step_scaled(std::span<const ConstTensorView> grads, double s
       args.slots = params_[chunk.param].fake_quant->sums.clear_slots(chunk.begin / kChunk);
     return args;
   };
-  parallel(threads_for(elements_ / kElementsPerThread), [&](const Team& team) {
+  in_step(threads_for(elements_ / kElementsPerThread), [&](const SteppingTeam& team) {
     const ChunkRange mine = team.share(static_cast<std::int64_t>(chunks.size()));
     for (std::int64_t i = mine.begin; i < mine.end; ++i) {
       const Work::PerParam& own = work.params[chunks[i].param];

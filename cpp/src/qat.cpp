@@ -104,7 +104,7 @@ void fake_quantize(const ConstTensorView& x, const ConstTensorView& scale, const
                               0,
                               0};
   std::atomic<bool> finite{true};
-  parallel(threads_for(size / kElementsPerThread), [&](const Team& team) {
+  in_step(threads_for(size / kElementsPerThread), [&](const SteppingTeam& team) {
     for_chunks(size, team, [&](std::int64_t begin, std::int64_t count) {
       if (!std::isfinite(kernels.quant->max_abs_run(args.x + begin, count))) finite = false;
     });
@@ -137,7 +137,7 @@ void fake_quantize_backward(const ConstTensorView& x, const ConstTensorView& sca
   const auto format = fake_quant_format(spec, x.shape, scale.as<float>(), zero_point.as<std::int8_t>());
   ScaleSums sums(format.layout, x.size());
   auto* scale_gradients = scale_gradient.as<float>();
-  parallel(threads_for(x.size() / kElementsPerThread), [&](const Team& team) {
+  in_step(threads_for(x.size() / kElementsPerThread), [&](const SteppingTeam& team) {
     const ChunkRange mine = team.share(sums.chunks());
     for (std::int64_t chunk = mine.begin; chunk < mine.end; ++chunk) {
       kernels.backward({format, x.as<float>(), gradient.as<float>(), x_gradient.as<float>(), sums.clear_slots(chunk),
@@ -158,7 +158,7 @@ Tensor lsq_scale(const ConstTensorView& x, const QuantSpec& given) {
   const double factor = 2 / (count * std::sqrt(limits_of(spec).most));
   const float largest = largest_scale(spec);
   ScaleSums sums(layout, x.size());
-  parallel(threads_for(x.size() / kElementsPerThread), [&](const Team& team) {
+  in_step(threads_for(x.size() / kElementsPerThread), [&](const SteppingTeam& team) {
     const ChunkRange mine = team.share(sums.chunks());
     for (std::int64_t chunk = mine.begin; chunk < mine.end; ++chunk) {
       active_kernels().fake_quant->sum_magnitudes(x.as<float>(), layout, sums.clear_slots(chunk), sums.begin(chunk),

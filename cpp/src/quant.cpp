@@ -57,7 +57,7 @@ class Quantizer {
   bool run() {
     const std::int64_t steps = parts(layout_.size(), kStep);
     std::atomic<bool> finite{true};
-    parallel(threads_for(std::min(steps, layout_.size() / kElementsPerThread)), [&](const Team& team) {
+    in_step(threads_for(std::min(steps, layout_.size() / kElementsPerThread)), [&](const SteppingTeam& team) {
       const ChunkRange tasks = team.share(layout_.in_columns() ? blocks() : steps);
       for (std::int64_t i = tasks.begin; i < tasks.end; ++i) layout_.in_columns() ? range_block(i) : range_step(i);
       team.barrier();

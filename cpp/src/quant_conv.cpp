@@ -93,8 +93,8 @@ Shape QuantConv::output_shape(const Shape& x, const ConvWindow& window) const {
 void QuantConv::forward(const ConstTensorView& x, const TensorView& y, const ConvWindow& window,
                         const LinearOptions& options) const {
   if (options.residual_a != nullptr || options.residual_b != nullptr)
-    throw std::invalid_argument("residual: expected none with a convolution");
-  if (options.weight_only) throw std::invalid_argument("weight_only: expected false with a convolution");
+    throw std::invalid_argument("residual: expected none with a convolution, got one");
+  if (options.weight_only) throw std::invalid_argument("weight_only: expected false with a convolution, got true");
   if (options.input) require_params(*options.input, "x");
   if (!options.input || x.dtype != DType::i8) require_dtype(x, DType::f32, "x");
   const Shape result = output_shape(x.shape, window);

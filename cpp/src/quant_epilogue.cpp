@@ -15,6 +15,7 @@ Epilogue::Epilogue(const ConstTensorView& x, const TensorView& y, const Shape& s
     : y_(y), n_(n), bias_(options.bias.as<float>()), options_(options) {
   require(y, options.output ? DType::i8 : DType::f32, shape, "y");
   if (share_memory(x, y)) throw std::invalid_argument("y: expected memory of its own, got some of x");
+  if (share_memory(options.bias, y)) throw std::invalid_argument("y: expected memory of its own, got some of bias");
   if (options.output) require_params(*options.output, "y");
   if (bias_ != nullptr) {
     require(options.bias, DType::f32, {n_}, "bias");

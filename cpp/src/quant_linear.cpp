@@ -57,7 +57,7 @@ void require_pair(const QuantLinear& a, const QuantLinear& b, std::int64_t n, st
 
 void QuantLinear::require_input(const std::optional<QuantParams>& input) const {
   if (!input || input->zero_point == 0) return;
-  if (packed_->in_groups()) {
+  if (in_groups(*weight_)) {
     throw std::invalid_argument("x: expected a zero point of 0 with weights in " + spec_text(weight_->spec) + ", got " +
                                 std::to_string(input->zero_point));
   }
@@ -68,7 +68,9 @@ namespace {
 
 QuantRows rows_of(const ConstTensorView& x, std::int64_t k, const LinearOptions& options) {
   if (!options.weight_only) return quantize_rows(x, k, options.input, "x");
-  if (options.input) throw std::invalid_argument("x_params: expected none where the weight alone is in integers");
+  if (options.input)
+    throw std::invalid_argument("x_params: expected none with weight_only, got a scale of " +
+                                number_text(options.input->scale));
   return split_rows(x, k, "x");
 }
 
@@ -89,7 +91,7 @@ void QuantLinear::finish(const QuantRows& rows, const Epilogue& epilogue, const 
   Tensor residual;
   if (options.residual_a != nullptr || options.residual_b != nullptr) {
     if (options.residual_a == nullptr || options.residual_b == nullptr)
-      throw std::invalid_argument("residual: expected both matrices or none");
+      throw std::invalid_argument("residual: expected both matrices or none, got one");
     const QuantLinear &a = *options.residual_a, &b = *options.residual_b;
     require_pair(a, b, out_features(), in_features());
     b.require_input(options.input);
@@ -116,7 +118,7 @@ void low_rank(const ConstTensorView& x, const QuantLinear& a, const QuantLinear&
               const LinearOptions& options) {
   require_pair(a, b, a.out_features(), b.in_features());
   if (options.residual_a != nullptr || options.residual_b != nullptr)
-    throw std::invalid_argument("residual: expected none beside a low-rank pair");
+    throw std::invalid_argument("residual: expected none beside a low-rank pair, got one");
   b.require_input(options.input);
   const QuantRows rows = rows_of(x, b.in_features(), options);
   Shape shape = b.output_shape(x.shape);

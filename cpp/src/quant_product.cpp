@@ -81,6 +81,7 @@ void QuantProduct::multiply(const QuantRows& rows, const FloatBlocks& done, IntW
     multiply_integers(rows, done, workspace);
     return;
   }
+  constexpr float kPlaces[kDigits] = {1, 0x1p-8F, 0x1p-16F};
   constexpr std::int64_t kTogether = kernels::kMostRows / kDigits;  // rows whose digits are in one block
   for (std::int64_t first = 0; first < rows.m; first += kTogether) {
     const std::int64_t count = std::min(kTogether, rows.m - first);
@@ -89,13 +90,14 @@ void QuantProduct::multiply(const QuantRows& rows, const FloatBlocks& done, IntW
     digits.k = k_;
     digits.values = rows.row(first * kDigits);
     digits.scales = Tensor::uninitialized(DType::f32, {digits.m});
-    std::copy_n(rows.scales.as<float>() + first * kDigits, digits.m, digits.scales.as<float>());
+    for (std::int64_t i = 0; i < digits.m; ++i) digits.scales.as<float>()[i] = kPlaces[i % kDigits];
     const auto add = [&](const Block<float>& block) {
       for (std::int64_t i = 0; i < count; ++i) {
         float* to = block.sums + i * block.stride;
         const float *high = block.sums + i * kDigits * block.stride, *middle = high + block.stride;
         const float* low = middle + block.stride;
-        for (std::int64_t j = 0; j < block.columns; ++j) to[j] = (high[j] + middle[j]) + low[j];
+        const float scale = rows.scale(first + i);
+        for (std::int64_t j = 0; j < block.columns; ++j) to[j] = ((high[j] + middle[j]) + low[j]) * scale;
       }
       done({block.sums, block.stride, first, count, block.column, block.columns});
     };
@@ -123,8 +125,8 @@ void QuantProduct::multiply_integers(const QuantRows& rows, const FloatBlocks& d
     rescale(rows, offset, sums, exact, block);
     done(block);
   };
-  if (rows.m == 1 && workspace == nullptr && SingleRow::has_own_way()) {
-    rows.single().product(*matrix_, true, finish);
+  if (workspace == nullptr && FewRows::fit(rows.m)) {
+    rows.few().product(*matrix_, true, finish);
   } else {
     int_product(rows.m, row_of, *matrix_, finish, workspace);
   }
@@ -143,7 +145,7 @@ Tensor QuantProduct::product(const QuantRows& rows) const {
 }
 
 void QuantProduct::require_finite(const QuantRows& rows) const {
-  require_finite_products(rows.largest_scale, largest_scale_, k_, in_groups_);
+  require_finite_products(rows.largest_scale, largest_scale_, k_, in_groups_ || rows.digits > 1);
 }
 
 }  // namespace petrain

@@ -22,10 +22,6 @@ class QuantProduct {
  public:
   explicit QuantProduct(const QuantTensor& weight);
 
-  std::int64_t n() const { return n_; }
-  bool in_groups() const { return in_groups_; }
-  float largest_scale() const { return largest_scale_; }
-
   // The products of all rows, with the scales of both; `done` is called once for each block, from several threads; with
   // a workspace from the calling thread alone.
   void multiply(const QuantRows& rows, const FloatBlocks& done, IntWorkspace* workspace = nullptr) const;

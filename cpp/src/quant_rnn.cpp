@@ -35,7 +35,7 @@ Tensor checked_bias(const ConstTensorView& bias, std::int64_t size, const std::s
 QuantRnn::QuantRnn(Cell cell, std::shared_ptr<const QuantLinear> w_ih, std::shared_ptr<const QuantLinear> w_hh,
                    const ConstTensorView& b_ih, const ConstTensorView& b_hh)
     : cell_(cell), w_ih_(std::move(w_ih)), w_hh_(std::move(w_hh)) {
-  if (w_ih_ == nullptr || w_hh_ == nullptr) throw std::invalid_argument("expected two weights, got none");
+  if (w_ih_ == nullptr || w_hh_ == nullptr) throw std::invalid_argument("w_ih, w_hh: expected two weights, got none");
   const std::int64_t hidden = hidden_size(), gates = gates_of(cell);
   const Shape &input = w_ih_->weight().shape, &recurrent = w_hh_->weight().shape;
   if (input[0] != gates * hidden || recurrent[0] != gates * hidden) {
@@ -59,7 +59,7 @@ RnnResult QuantRnn::forward(const ConstTensorView& x, const RnnOptions& options)
 
 RnnResult bidirectional(const QuantRnn& forward, const QuantRnn& backward, const ConstTensorView& x,
                         const RnnOptions& options) {
-  if (options.reverse) throw std::invalid_argument("reverse: expected false for both directions");
+  if (options.reverse) throw std::invalid_argument("reverse: expected false for both directions, got true");
   if (forward.cell() != backward.cell() || forward.input_size() != backward.input_size() ||
       forward.hidden_size() != backward.hidden_size()) {
     throw std::invalid_argument("expected two layers of one kind and size, got input " +

@@ -49,7 +49,7 @@ void require_params(const QuantParams& params, const std::string& what) {
 bool quantize_row(const float* row, std::int64_t k, float& scale, std::int8_t* to) {
   const float most = active_kernels().quant->max_abs_run(row, k);
   if (!std::isfinite(most)) return false;
-  scale = scale_for(most);
+  scale = row_scale(most);
   active_kernels().quant_format->quantize_run(row, scale, 0, {-127, 127}, to, k);
   return true;
 }
@@ -105,7 +105,7 @@ QuantRows split_rows(const ConstTensorView& x, std::int64_t k, const std::string
   rows.m = require_rows(x, k, what);
   rows.k = k;
   rows.digits = kDigits;
-  rows.scales = Tensor(DType::f32, {rows.m * kDigits});
+  rows.scales = Tensor(DType::f32, {rows.m});
   rows.storage = Tensor::uninitialized(DType::i8, {rows.m * kDigits, k});
   rows.values = rows.storage.as<std::int8_t>();
   const kernels::QuantTable& kernel = *active_kernels().quant;
@@ -113,14 +113,12 @@ QuantRows split_rows(const ConstTensorView& x, std::int64_t k, const std::string
     const float* row = x.as<float>() + i * k;
     const float most = kernel.max_abs_run(row, k);
     if (!std::isfinite(most)) return false;
-    int exponent = 0;  // most <= 2^exponent
-    if (std::frexp(most, &exponent) == 0.5F) --exponent;
+    int exponent = FLT_MIN_EXP;  // most <= 2^exponent
+    if (most > 0 && std::frexp(most, &exponent) == 0.5F) --exponent;
     exponent = std::max(exponent - 22, FLT_MIN_EXP - 1);  // FLT_MIN, the least that has an inverse
     auto* to = rows.storage.as<std::int8_t>() + i * kDigits * k;
     kernel.digits({row, std::ldexp(1.0F, -exponent), to, to + k, to + 2 * k, k});
-    for (int digit = 0; digit < kDigits; ++digit) {
-      rows.scales.as<float>()[i * kDigits + digit] = std::ldexp(1.0F, exponent + 8 * (kDigits - 1 - digit));
-    }
+    rows.scales.as<float>()[i] = std::ldexp(1.0F, exponent + 8 * (kDigits - 1));
     return true;
   });
   const auto* scales = rows.scales.as<float>();

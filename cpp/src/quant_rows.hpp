@@ -8,6 +8,7 @@
 #include "int_gemm.hpp"
 #include "kernels/quant_format.hpp"
 #include "petrain/quant.hpp"
+#include "quant_checks.hpp"
 
 namespace petrain {
 
@@ -15,23 +16,26 @@ constexpr int kDigits = 3;
 
 struct QuantRows {
   std::int64_t m = 0, k = 0;
-  int digits = 1;                       // or kDigits: so many rows of values are, with their scales, a row of x
+  int digits = 1;                       // or kDigits: row i of x is Σ_d values[i * digits + d] 2⁻⁸ᵈ scale(i)
   const std::int8_t* values = nullptr;  // (m * digits, k)
   std::int32_t zero_point = 0;
   float largest_scale = 0;
 
   const std::int8_t* row(std::int64_t i) const { return values + i * k; }
-  // Of m = 1 without digits; made once for all products with these rows. For one thread.
-  const SingleRow& single() const {
-    if (!single_) single_.emplace(values, k);
-    return *single_;
+  // Where they fit, without digits; made once for all products with these rows. For one thread.
+  const FewRows& few() const {
+    if (!few_) {
+      few_.emplace(m, k);
+      few_->prepare(m, [this](std::int64_t i, std::int8_t*) { return row(i); });
+    }
+    return *few_;
   }
   float scale(std::int64_t i) const { return scales.as<float>()[scales.size() == 1 ? 0 : i]; }
 
-  Tensor storage, scales;  // int8 (m * digits, k), or empty where x was int8; float32 (m * digits,) or (1,)
+  Tensor storage, scales;  // int8 (m * digits, k), or empty where x was int8; float32 (m,), of the first digit, or (1,)
 
  private:
-  mutable std::optional<SingleRow> single_;
+  mutable std::optional<FewRows> few_;
 };
 
 // x: (m, k) or (k,). With `params` int8, or float32 that is quantized with them; else float32 that gets a symmetric
@@ -39,7 +43,8 @@ struct QuantRows {
 QuantRows quantize_rows(const ConstTensorView& x, std::int64_t k, const std::optional<QuantParams>& params,
                         const std::string& what);
 
-// x, float32, in kDigits digits of 8 bits: within 2⁻²² of the largest magnitude in a row. Throws as quantize_rows.
+// x, float32, in kDigits digits of 8 bits: within 2⁻²² of the largest magnitude in a row where that is 2⁻¹⁰⁴ or more,
+// else within 2⁻¹²⁷. Throws as quantize_rows.
 QuantRows split_rows(const ConstTensorView& x, std::int64_t k, const std::string& what);
 
 // One row of float32, symmetrically. False, and nothing is written, where a number is NaN or infinite.
@@ -47,6 +52,9 @@ bool quantize_row(const float* row, std::int64_t k, float& scale, std::int8_t* t
 
 // m. Throws std::invalid_argument where x is neither (m, k) nor (k,), or empty.
 std::int64_t require_rows(const ConstTensorView& x, std::int64_t k, const std::string& what);
+
+// The symmetric scale of a row or an image. Of zeros any will do: the least makes no sum seem large.
+inline float row_scale(float max_abs) { return max_abs == 0 ? FLT_MIN : scale_for(max_abs); }
 
 inline kernels::Limits limits_of(const QuantParams& params) {
   return {params.scheme == Scheme::symmetric ? -127 : -128, 127};

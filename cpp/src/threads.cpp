@@ -8,6 +8,7 @@
 #include <pthread.h>
 #endif
 
+#include "isa.hpp"
 #include "petrain/cpu.hpp"
 
 namespace petrain {
@@ -50,7 +51,10 @@ void set_num_threads(int count) {
 
 int threads_for(std::int64_t chunks) {
   const auto threads = static_cast<int>(std::clamp<std::int64_t>(chunks, 1, get_num_threads()));
-  if (threads > 1) note_start();
+  if (threads > 1) {
+    active_kernels();
+    note_start();
+  }
   return threads;
 }
 

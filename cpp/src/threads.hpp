@@ -1,7 +1,6 @@
 // One parallel region per call: parallel(threads, [&](Team& team) { … }) runs the body once per thread.
 // Work is cut into fixed chunks that do not depend on the number of threads; team.share(n) gives this thread's
-// consecutive part of n chunks. An exception leaves the region when all threads have ended; a body that waits at
-// barriers must not throw, since the others would wait forever.
+// consecutive part of n chunks. An exception leaves the region when all threads have ended.
 #pragma once
 
 #include <algorithm>
@@ -22,6 +21,9 @@ struct Team {
   int rank, size;
 
   ChunkRange share(std::int64_t chunks) const { return {chunks * rank / size, chunks * (rank + 1) / size}; }
+};
+
+struct SteppingTeam : Team {
   void barrier() const {
 #ifdef PETRAIN_OPENMP
     if (size > 1) {  // a team of one may run inside a region of the caller's and must not wait for it
@@ -31,7 +33,8 @@ struct Team {
   }
 };
 
-// How many threads a call with so many chunks of work should use; notes that threads have been started.
+// How many threads a call with so many chunks of work should use; notes that threads have been started. What may throw,
+// choosing the kernels, has then been done.
 int threads_for(std::int64_t chunks);
 
 template <class Body>
@@ -54,6 +57,17 @@ void parallel(int threads, Body&& body) {
 #endif
   (void)threads;
   body(Team{0, 1});
+}
+
+// The same for bodies that wait for each other at team.barrier(). An exception, of which there is none but from lack of
+// memory, would leave the others waiting: it ends the program.
+template <class Body>
+void in_step(int threads, Body&& body) {
+  if (threads > 1) {
+    parallel(threads, [&](const Team& team) noexcept { body(SteppingTeam{team}); });
+  } else {
+    body(SteppingTeam{{0, 1}});
+  }
 }
 
 // The plain case: body(chunk) for every chunk, in any order.

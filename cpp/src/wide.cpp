@@ -21,7 +21,7 @@ WideMatrix product(const ConstMatrix& a, std::int64_t columns, const At& at, boo
   const std::int64_t panels = c.stride / kPanel, row_blocks = (a.rows + kRows - 1) / kRows;
   std::vector<double> packed(panels * kPanel * std::min(a.cols, kDepth));
   const bool serial = a.rows * a.cols * c.stride <= kSerialWork;
-  parallel(serial ? 1 : threads_for(panels * row_blocks), [&](const Team& team) {
+  in_step(serial ? 1 : threads_for(panels * row_blocks), [&](const SteppingTeam& team) {
     for (std::int64_t p0 = 0; p0 < a.cols; p0 += kDepth) {
       const std::int64_t depth = std::min(kDepth, a.cols - p0);
       const ChunkRange packing = team.share(panels);

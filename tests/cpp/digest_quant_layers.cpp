@@ -42,10 +42,11 @@ void quantized_layers(const Emit& emit) {
         layer.forward(input, y.view(), options);
         digest.add(std::as_const(y).view());
       }
-      options = {.clip = Clip{-3, 3}, .output = QuantParams{0.02F, 5}, .residual_a = &a, .residual_b = &b};
+      options = {
+          .clip = Clip{-3, 3}, .output = QuantParams{0.02F, 5, Scheme::asymmetric}, .residual_a = &a, .residual_b = &b};
       layer.forward(input, codes.view(), options);
       digest.add(std::as_const(codes).view());
-      options = {.input = QuantParams{0.01F, spec == QuantSpec{} ? -7 : 0}};
+      options = {.input = QuantParams{0.01F, spec == QuantSpec{} ? -7 : 0, Scheme::asymmetric}};
       layer.forward(input, y.view(), options);
       digest.add(std::as_const(y).view());
       low_rank(input, a, b, y.view());
@@ -88,7 +89,9 @@ void convolutions(const Emit& emit) {
     };
     add(DType::f32, {});
     add(DType::f32, {.bias = {bias.data(), DType::f32, {w_shape[0]}}, .activation = Activation::silu});
-    add(DType::i8, {.activation = Activation::relu, .input = QuantParams{0.03F, 11}, .output = QuantParams{0.2F, -90}});
+    add(DType::i8, {.activation = Activation::relu,
+                    .input = QuantParams{0.03F, 11, Scheme::asymmetric},
+                    .output = QuantParams{0.2F, -90, Scheme::asymmetric}});
     emit(c.name, digest);
   }
 }

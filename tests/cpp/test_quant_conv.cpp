@@ -88,7 +88,7 @@ TEST(convolutions_are_the_plain_sums) {
       for (const int threads : {1, 2, 5}) {
         set_num_threads(threads);
         Tensor y(DType::f32, expected.shape());
-        conv.forward(x.view(), y.view(), window, {.input = QuantParams{1, zero_point}});
+        conv.forward(x.view(), y.view(), window, {.input = QuantParams{1, zero_point, Scheme::asymmetric}});
         CHECK(same_bytes(y, expected));
       }
     }

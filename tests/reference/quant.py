@@ -132,7 +132,7 @@ def product(rows, row_scale, row_zero, q):
 
 
 def digits(x):
-    """Rows of float32 x as three rows of int8 each, with scales that are powers of two: (digit, rows), (digit,)."""
+    """Rows of float32 x as three rows of int8 each (digit, rows), and the powers of two that scale the first."""
     rows, scales = [], []
     for row in x.astype(np.float64):
         exponent = 0 if not row.any() else math.ceil(math.log2(np.abs(row).max()))
@@ -141,13 +141,14 @@ def digits(x):
         low = (number + 128) % 256 - 128
         middle = ((number - low) // 256 + 128) % 256 - 128
         rows.append([((number - low) // 256 - middle) // 256, middle, low])
-        scales.append([scale * 65536, scale * 256, scale])
-    return np.array(rows).swapaxes(0, 1), np.array(scales, np.float32).T
+        scales.append(scale * 65536)
+    return np.array(rows).swapaxes(0, 1), np.array(scales, np.float32)
 
 
 def weight_only_product(x, q):
-    high, middle, low = (product(rows, scale, 0, q) for rows, scale in zip(*digits(x), strict=True))
-    return (high + middle) + low
+    rows, scale = digits(x)
+    high, middle, low = (product(rows[d], 2.0 ** (-8 * d), 0, q) for d in range(3))
+    return ((high + middle) + low) * scale[:, None]
 
 
 def weight_only_linear(x, q, bias=None, residual=None):

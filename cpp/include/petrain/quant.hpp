@@ -22,7 +22,7 @@ enum class Scheme : std::uint8_t { symmetric, asymmetric };
 struct QuantParams {
   float scale = 1;
   std::int32_t zero_point = 0;
-  Scheme scheme = Scheme::asymmetric;
+  Scheme scheme = Scheme::symmetric;
 };
 
 // With which the numbers from low to high fill the range of the integers. Symmetric: scale = max(|low|, |high|) / qmax.

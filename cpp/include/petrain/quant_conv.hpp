@@ -45,9 +45,9 @@ class QuantConv {
   //   y[n][o] = float(Σ (x̂ - a) ŵ[o]) * (s[n] * t[o])
   // and then bias, activation, clip and output, each operation rounded to float32. Without options.input each image
   // gets a symmetric scale of its own, max|x| / 127. Padding is the real number zero. Beside y it takes the memory of
-  // x in int8 and, for each thread, 64 pixels' windows; with one channel to a group, strips of a channel alone. Throws
-  // std::invalid_argument, before y is written, for what does not fit, NaN or infinity, a residual, weight_only, y in
-  // the memory of x, or numbers so large that y could be infinite.
+  // x in int8 and, for each thread, up to 128 pixels' windows; with one channel to a group, strips of a channel alone.
+  // Throws std::invalid_argument, before y is written, for what does not fit, NaN or infinity, a residual, weight_only,
+  // y in the memory of x, or numbers so large that y could be infinite.
   void forward(const ConstTensorView& x, const TensorView& y, const ConvWindow& window = {},
                const LinearOptions& options = {}) const;
 

@@ -32,8 +32,8 @@ def conv2d(
     with the integers, scales and zero points of ``x`` and ``q``, stride S, dilation D and padding P; what is outside of
     the image is the real number zero. This is a cross-correlation, as in PyTorch and ONNX. The bytes of the result are
     the same on every instruction set and for any number of threads. Beside the result, the call takes the memory of
-    ``x`` in int8 and that of 64 windows for each thread. What kernels read is made of ``q`` at its first use and kept
-    with it.
+    ``x`` in int8 and that of up to 128 windows for each thread. What kernels read is made of ``q`` at its first use and
+    kept with it.
 
     Args:
         x: float32, ``(N, C, H, W)`` or ``(C, H, W)``; each image is quantized on the way, symmetrically with a scale of
@@ -71,9 +71,9 @@ def conv2d(
         raise ValueError(f"q: expected four dimensions (out, in, height, width), got shape {q.shape}")
     return q._conv(groups).forward(
         x,
-        _both(stride),
-        _both(padding),
-        _both(dilation),
+        _both(stride, "stride"),
+        _both(padding, "padding"),
+        _both(dilation, "dilation"),
         bias,
         activation,
         clip,
@@ -131,5 +131,8 @@ def conv1d(
     )
 
 
-def _both(sides: int | tuple[int, int]) -> tuple[int, int]:
-    return sides if isinstance(sides, tuple) else (sides, sides)
+def _both(sides: int | tuple[int, int], what: str) -> tuple[int, int]:
+    both = sides if isinstance(sides, (tuple, list)) else (sides, sides)
+    if len(both) != 2 or not all(isinstance(side, (int, np.integer)) for side in both):
+        raise TypeError(f"{what}: expected an integer or two of them, got {sides!r}")
+    return int(both[0]), int(both[1])

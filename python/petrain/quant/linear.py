@@ -50,8 +50,8 @@ def linear(
         residual: ``(A, B)``, of shapes ``(N, R)`` and ``(R, K)``: :math:`A(Bx)` is added before the bias, as
             :func:`low_rank` computes it.
         weight_only: only the weight is in integers: ``x``, float32 without ``x_params``, keeps 22 bits of the largest
-            magnitude in its row, as much as float32 sums do. For a few rows, such as a token at a time: each costs what
-            three do without it, but reading the weight costs the same.
+            magnitude in its row, as much as float32 sums do. For a few rows, such as a token at a time: there are three
+            times as many products, but the weight is read once.
 
     Returns:
         float32, or int8 with ``y_params``: ``(N,)`` or ``(M, N)``.
@@ -70,7 +70,11 @@ def linear(
         >>> linear(x, q, activation="relu", y_params=QuantParams(0.05))
         array([60,  0], dtype=int8)
     """
-    a, b = (None, None) if residual is None else (_packed(part, "residual") for part in residual)
+    a, b = (None, None)
+    if residual is not None:
+        if not isinstance(residual, tuple) or len(residual) != 2:
+            raise TypeError(f"residual: expected two QuantTensors (A, B), got {residual!r}")
+        a, b = (_packed(part, "residual") for part in residual)
     return _packed(q, "q").forward(
         x, bias, activation, clip, _pair(x_params, "x_params"), _pair(y_params, "y_params"), a, b, weight_only
     )
@@ -145,6 +149,8 @@ def _packed(q: QuantTensor, what: str) -> _core.QuantLinear:
 def _pair(params: QuantParams | None, what: str) -> tuple[float, int, str] | None:
     if params is None:
         return None
+    if not isinstance(params, QuantParams):
+        raise TypeError(f"{what}: expected QuantParams, got {type(params).__name__}")
     if params.bits != 8:
         raise ValueError(f"{what}: expected 8 bits, got {params.bits}")
     return params.scale, params.zero_point, params.scheme

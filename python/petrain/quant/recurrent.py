@@ -234,6 +234,8 @@ class QuantGRU(_Recurrent):
 
 
 def _core_of(kind: str, weights: Weights) -> _core.QuantRnn:
+    if not isinstance(weights, tuple) or len(weights) != 4:
+        raise TypeError(f"weights: expected (w_ih, w_hh, b_ih, b_hh), got {type(weights).__name__}")
     w_ih, w_hh, b_ih, b_hh = weights
     return _core.QuantRnn(kind, _packed(w_ih, "w_ih"), _packed(w_hh, "w_hh"), b_ih, b_hh)
 
