@@ -11,10 +11,6 @@ torch.ao's learned ones, backward through it from the gradient of its result, an
 
 from __future__ import annotations
 
-import os
-
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-
 from collections.abc import Callable
 from typing import Any
 

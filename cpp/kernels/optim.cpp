@@ -1,7 +1,5 @@
 #include "optim.hpp"
 
-#include <type_traits>
-
 #include "block.hpp"
 #include "lanes.hpp"
 #include "step_fake_quant.hpp"
@@ -166,7 +164,7 @@ void step(const StepArgs& args) {
       Rule::update(c, p, g, s);
     }
   };
-  constexpr bool masks = std::is_same_v<T, float> && !is_layerwise<Rule>;
+  constexpr bool masks = native<T> == Storage::f32 && !is_layerwise<Rule>;
   in_blocks<states, masks, T>(args, true, writes_states, args.size, [&](const Arrays<T>& arrays, std::ptrdiff_t size) {
     if constexpr (masks) {
       if (arrays.mask != nullptr) {

@@ -2,13 +2,13 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <filesystem>
 #include <random>
 #include <span>
 #include <utility>
 #include <vector>
 
 #include "check.hpp"
+#include "folder.hpp"
 #include "petrain/cpu.hpp"
 #include "petrain/error.hpp"
 #include "petrain/quant_file.hpp"
@@ -150,7 +150,8 @@ TEST(parts_are_checked) {
 }
 
 TEST(arrays_are_saved_and_loaded) {
-  const std::string path = (std::filesystem::temp_directory_path() / "petrain_test_quant.safetensors").string();
+  const Folder folder;
+  const std::string path = folder / "quant.safetensors";
   const Tensor w = random_floats({64, 33}, 5);
   std::map<std::string, QuantTensor> arrays;
   std::map<std::string, const QuantTensor*> pointers;
@@ -162,5 +163,4 @@ TEST(arrays_are_saved_and_loaded) {
   for (const auto& [name, array] : arrays) CHECK(loaded.count(name) == 1 && same(loaded.at(name), array));
   write_safetensors(path, {}, {});
   CHECK_THROWS(Error, "not a file of quantized arrays: it has no \"petrain.quant\" in its metadata", load_quant(path));
-  std::filesystem::remove(path);
 }

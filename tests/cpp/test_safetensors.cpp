@@ -1,6 +1,5 @@
 // Safetensors files through the C++ interface: round trips, and what happens where writing fails or is cut short.
 // The table of hostile files is in tests/test_safetensors.py, any bytes at all in tests/fuzz.
-#include <dirent.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -14,41 +13,13 @@
 #include <iterator>
 
 #include "check.hpp"
+#include "folder.hpp"
 #include "petrain/error.hpp"
 #include "petrain/safetensors.hpp"
 
 using namespace petrain;
 
 namespace {
-
-// A folder of its own, removed at the end.
-class Folder {
- public:
-  Folder() {
-    char name[] = "/tmp/petrain-test-XXXXXX";
-    if (::mkdtemp(name) == nullptr) throw std::runtime_error("cannot make a folder in /tmp");
-    path_ = name;
-  }
-  ~Folder() {
-    for (const std::string& name : names()) {
-      if (::unlink((path_ + "/" + name).c_str()) != 0) ::rmdir((path_ + "/" + name).c_str());
-    }
-    ::rmdir(path_.c_str());
-  }
-  std::string operator/(const std::string& name) const { return path_ + "/" + name; }
-  std::vector<std::string> names() const {
-    std::vector<std::string> found;
-    DIR* listing = ::opendir(path_.c_str());
-    while (const dirent* entry = ::readdir(listing)) {
-      if (entry->d_name != std::string(".") && entry->d_name != std::string("..")) found.emplace_back(entry->d_name);
-    }
-    ::closedir(listing);
-    return found;
-  }
-
- private:
-  std::string path_;
-};
 
 std::string bytes_of(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
