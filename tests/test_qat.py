@@ -149,6 +149,24 @@ def test_any_finite_bits(bits_of_x, bits_of_scale, bits):
     assert not np.signbit(out[out == 0]).any()
 
 
+@given(
+    st.lists(st.integers(0, 2**32 - 1), min_size=1, max_size=200),
+    st.integers(-8, 7),
+    st.floats(float(TINY), 2.0**100, width=32),
+    st.sampled_from([8, 4]),
+)
+def test_any_finite_bits_with_a_zero_point(bits_of_x, zero_point, scale, bits):
+    x = np.array(bits_of_x, np.uint32).view(np.float32)
+    x[~np.isfinite(x)] = 0
+    fake = reference.Fake(x.shape, bits, "asymmetric", granularity="tensor")
+    scale, zero = np.float32(scale), np.int8(zero_point)
+    options = {"bits": bits, "scheme": "asymmetric", "granularity": "tensor"}
+    assert same_bytes(fake_quantize(x, np.array(scale), np.array(zero), **options), fake.forward(x, scale, zero))
+    gradient = np.ones_like(x)
+    of_x, _ = fake_quantize_backward(gradient, x, np.array(scale), np.array(zero), **options)
+    assert same_bytes(of_x, fake.backward(gradient, x, scale, zero)[0])
+
+
 def test_nan_goes_through_the_backward_pass():
     x = np.array([1.0, 1.0, 300.0], np.float32)
     of_x, of_scale = fake_quantize_backward(np.array([1, np.nan, np.nan], np.float32), x, 1.0, granularity="tensor")
@@ -314,6 +332,7 @@ def test_state_dict_of_lsq(rng):
         {**state, "scale": np.ones(4)},
         {**state, "scale": np.array([1, np.nan, 1, 1], np.float32)},
         {**state, "scale": np.full(4, np.inf, np.float32)},
+        {**state, "scale_gradient": np.full(4, np.nan, np.float32)},
     ):
         other.scale[:] = 3
         with pytest.raises(ValueError, match="expected"):

@@ -62,7 +62,9 @@ SCALE = np.ones(4096, np.float32)
 )
 def test_other_threads_run(prepare, call, count):
     argument = prepare()
-    before, deadline = count(), time.monotonic() + 30
-    while count() == before and time.monotonic() < deadline:  # a busy machine may run another thread later
+    ran = []
+    for _ in range(3):  # a busy machine may run the other thread later
+        before = count()
         call(argument)
-    assert count() > before
+        ran.append(count() > before)
+    assert sum(ran) >= 2

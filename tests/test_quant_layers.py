@@ -220,7 +220,7 @@ def test_low_rank_factors_must_fit():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"residual": PAIR[:1]}, r"residual: expected two QuantTensors \(A, B\), got \(Quant"),
+        ({"residual": PAIR[:1]}, r"residual: expected two QuantTensors \(A, B\), got tuple of 1"),
         ({"residual": (X, X)}, "residual: expected a QuantTensor, got ndarray"),
         ({"x_params": (1.0, 0)}, "x_params: expected QuantParams, got tuple"),
         ({"y_params": 1.0}, "y_params: expected QuantParams, got float"),

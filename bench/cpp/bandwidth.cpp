@@ -4,7 +4,7 @@
 
 namespace {
 
-// Sums what is read alone, and writes back what was there, so that the arrays may be those of an optimizer.
+// Writes back what was there, so that the arrays may be those of an optimizer. The result means nothing.
 template <int reads, int writes>
 float pass(const float* const* read, float* const* written, std::ptrdiff_t begin, std::ptrdiff_t end) {
   const float* __restrict a = read[0];
@@ -28,7 +28,8 @@ float pass(const float* const* read, float* const* written, std::ptrdiff_t begin
   return 0;
 }
 
-// Reads alone: many sums, or the time of one addition after the other would be measured.
+// Reads alone, but for up to 63 numbers at the end: many sums, or the time of one addition after the other would be
+// measured.
 template <int reads>
 float read_pass(const float* const* read, float* const*, std::ptrdiff_t begin, std::ptrdiff_t end) {
   constexpr int kSums = 64;

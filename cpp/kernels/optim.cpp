@@ -35,9 +35,9 @@ struct Arrays {
 };
 
 // Every rule's loop: `each` gets the element's parameter, its scaled gradient and its states; `gradient` makes that out
-// of the parameter and of the gradient as it is. No `omp simd` here: it
-// would pin the array s to memory before `each` is inlined; __restrict says all that the vectorizer needs to know.
-// Not inlined, so that one loop serves whole chunks and converted blocks.
+// of the parameter and of the gradient as it is. No `omp simd` here: it would pin the array s to memory before `each`
+// is inlined; __restrict says all that the vectorizer needs to know. Not inlined, so that one loop serves whole chunks
+// and converted blocks.
 template <int states, bool writes_param, bool writes_states, class T, class Gradient, class Each>
 __attribute__((noinline)) void for_each_element(const Arrays<T>& arrays, std::ptrdiff_t size, Gradient gradient,
                                                 Each each) {
@@ -120,7 +120,7 @@ void in_blocks(const StepArgs& args, bool writes_param, bool writes_states, std:
       if (masks && !bounded) {
         arrays.mask = &mask;
       } else {
-        copy.mask(arrays.param, arrays.grad, grad, size);
+        copy.apply_mask(arrays.param, arrays.grad, grad, size);
         arrays.grad = grad;
       }
     }

@@ -26,7 +26,7 @@ class StepCopy {
   static constexpr bool on() { return false; }
   StepMask mask() const { return {}; }
   void start(std::ptrdiff_t) {}
-  void mask(const T*, const T*, T*, std::ptrdiff_t) {}
+  void apply_mask(const T*, const T*, T*, std::ptrdiff_t) {}
   void finish(const T*, std::ptrdiff_t, std::ptrdiff_t) {}
 };
 
@@ -38,14 +38,14 @@ class StepCopy<float> {
   }
   bool on() const { return args_ != nullptr; }
 
-  // The gradients of each block are masked, while its parameter is still the old one, either with this or by mask(…),
-  // for which of_copy and grad may be the same.
+  // The gradients of each block are masked, while its parameter is still the old one, either with this or by
+  // apply_mask, for which of_copy and grad may be the same.
   StepMask mask() { return {reciprocals_.scale, parts_, args_->format.most}; }
   void start(std::ptrdiff_t size) {
     next_block(cursor_, size, pieces_);
     fill<true>(reciprocals_, args_->format, pieces_);
   }
-  void mask(const float* param, const float* of_copy, float* grad, std::ptrdiff_t size) {
+  void apply_mask(const float* param, const float* of_copy, float* grad, std::ptrdiff_t size) {
     mask_elements<false>(param, args_->format, reciprocals_, of_copy, grad, parts_, size);
   }
 

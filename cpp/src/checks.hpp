@@ -34,6 +34,7 @@ inline void require_count(std::size_t got, std::size_t expected, const std::stri
 }
 
 inline bool share_memory(const ConstTensorView& a, const ConstTensorView& b) {
+  if (a.data == nullptr || b.data == nullptr) return false;
   const auto end = [](const ConstTensorView& view) {
     return view.as<std::byte>() + static_cast<std::size_t>(view.size()) * dtype_size(view.dtype);
   };

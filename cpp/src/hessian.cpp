@@ -59,7 +59,7 @@ void require_count(const HessianObserver::State& state, std::int64_t pending) {
     const std::span values(sums->as<double>(), static_cast<std::size_t>(sums->size()));
     if (std::all_of(values.begin(), values.end(), [](double value) { return value == 0; })) continue;
     throw std::invalid_argument("count: expected " + std::to_string(kRows) +
-                                " rows or more beside the pending ones for " + "sums that are not 0, got " +
+                                " rows or more beside the pending ones for sums that are not 0, got " +
                                 std::to_string(state.count - pending));
   }
 }

@@ -30,7 +30,7 @@ class IntMatrix {
   std::int64_t panel_count() const;
   const PackedInt8& packed() const;
   const Tensor& column_sums() const;  // int32, Σ_p b[j][p] of the columns of all panels
-  const Tensor& shifted() const;      // uint8: panels of the numbers + 128, for products with one row
+  const Tensor& shifted() const;      // uint8: panels of the numbers + 128, for products with few rows
 
  private:
   const std::int8_t* values_;

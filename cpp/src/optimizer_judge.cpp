@@ -21,7 +21,8 @@ void Optimizer::judge(Work& work, const std::vector<Chunk>& chunks, const StepOp
     if (!own.present || own.precision == 1 || own.matrix) continue;
     greatest.take(std::sqrt(work.squares[i]), own.args.grad_storage == kernels::Storage::f64);
   }
-  work.info.grad_norm = std::sqrt(tree_sum(work.squares)) * work.scale;
+  const double norm_as_given = std::sqrt(tree_sum(work.squares));
+  work.info.grad_norm = norm_as_given * work.scale;
   if (work.info.grad_norm > options.max_norm) {
     work.clip = std::min(options.max_norm / (work.info.grad_norm + 1e-6), 1.0);
   }
@@ -30,11 +31,10 @@ void Optimizer::judge(Work& work, const std::vector<Chunk>& chunks, const StepOp
   for (const Work::PerParam& own : work.params) {
     if (own.matrix && own.norm * factor > kMostNorm) work.info.skipped = true;
   }
-  // An element's part of the gradient of a scale is at most 127 times its own, and must not be infinite: the gradient
-  // of the scale would be, in every step to come.
-  if (!work.fake_quants.empty() && work.info.grad_norm * options.grad_scale > std::numeric_limits<float>::max() / 128) {
-    work.info.skipped = true;
-  }
+  // An element's part of the gradient of a scale is at most 128 times its own, as given and as a mean, and must not be
+  // infinite: the gradient of the scale would be, in every step to come.
+  const double most_norm = norm_as_given * std::max(1.0, work.sums_scale);
+  if (!work.fake_quants.empty() && most_norm > std::numeric_limits<float>::max() / 128) work.info.skipped = true;
   if (!options.check_finite) work.info.grad_norm = std::numeric_limits<double>::quiet_NaN();  // of matrices alone
 }
 

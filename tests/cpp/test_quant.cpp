@@ -136,6 +136,17 @@ TEST(threads_of_the_caller_may_make_the_first_call_together) {
   }
 }
 
+TEST(results_in_the_memory_of_arguments_are_refused) {
+  const QuantLinear layer(quantize(random_floats({8, 8}, 14).view()));
+  Tensor x = random_floats({1, 8}, 15), bias = random_floats({8}, 16);
+  Tensor y(DType::f32, {1, 8});
+  CHECK_THROWS(std::invalid_argument, "y: expected memory of its own, got some of x",
+               layer.forward(x.view(), x.view()));
+  const TensorView over_bias{bias.as<float>(), DType::f32, {1, 8}};
+  CHECK_THROWS(std::invalid_argument, "y: expected memory of its own, got some of bias",
+               layer.forward(x.view(), over_bias, {.bias = bias.view()}));
+}
+
 TEST(a_non_finite_activation_leaves_the_output_alone) {
   const QuantLinear layer(quantize(random_floats({100, 50}, 9).view()));
   Tensor x = random_floats({70, 50}, 10);

@@ -51,8 +51,8 @@ class Fake:
         low, high, _ = self.bounds(zero_point)
         with np.errstate(over="ignore", invalid="ignore"):
             u = x * self.of_elements(np.float32(1) / scale)
-        inside = (low <= u) & (u <= high)
-        derivative = np.where(inside, np.rint(u) - u, np.where(u < low, low, high)).astype(np.float32)
+            inside = (low <= u) & (u <= high)
+            derivative = np.where(inside, np.rint(u) - u, np.where(u < low, low, high)).astype(np.float32)
         return np.where(inside, gradient, np.float32(0)), self.sums(gradient * derivative) * factor
 
     def sums(self, parts):

@@ -63,10 +63,10 @@ class QuantLinear {
   //   per tensor and channel   y[m][n] = float(Σ_k (x̂[m][k] - a)(ŵ[n][k] - b[n])) * (s[m] * t[n])
   //   per group, and 4 bits    y[m][n] = (Σ_g float(Σ_{k in g} x̂[m][k] (ŵ[n][k] - b[n][g])) * t[n][g]) * s[m]
   // with weight_only the sum of that for the digits of x, highest first and each with its place 1, 2⁻⁸ or 2⁻¹⁶ for s,
-  // times the power of two s[m]; and then residual, bias, activation, clip and
-  // output, each operation rounded to float32. Throws std::invalid_argument, before y is written, for what does not
-  // fit, NaN or infinity, numbers so large that y could be infinite, y in the memory of x, or a zero point of x with
-  // weights of the second kind.
+  // times the power of two s[m]; and then residual, bias, activation, clip and output, each operation rounded to
+  // float32. Throws std::invalid_argument, before y is written, for what does not fit, NaN or infinity, numbers so
+  // large that y could be infinite, y in the memory of x or of the bias, or a zero point of x with weights of the
+  // second kind.
   void forward(const ConstTensorView& x, const TensorView& y, const LinearOptions& options = {}) const;
 
  private:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from petrain._params import Array
@@ -131,7 +133,7 @@ def conv1d(
     )
 
 
-def _both(sides: int | tuple[int, int], what: str) -> tuple[int, int]:
+def _both(sides: int | Sequence[int], what: str) -> tuple[int, int]:
     both = sides if isinstance(sides, (tuple, list)) else (sides, sides)
     if len(both) != 2 or not all(isinstance(side, (int, np.integer)) for side in both):
         raise TypeError(f"{what}: expected an integer or two of them, got {sides!r}")

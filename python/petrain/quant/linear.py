@@ -72,8 +72,9 @@ def linear(
     """
     a, b = (None, None)
     if residual is not None:
-        if not isinstance(residual, tuple) or len(residual) != 2:
-            raise TypeError(f"residual: expected two QuantTensors (A, B), got {residual!r}")
+        if not isinstance(residual, (tuple, list)) or len(residual) != 2:
+            got = type(residual).__name__ + (f" of {len(residual)}" if isinstance(residual, (tuple, list)) else "")
+            raise TypeError(f"residual: expected two QuantTensors (A, B), got {got}")
         a, b = (_packed(part, "residual") for part in residual)
     return _packed(q, "q").forward(
         x, bias, activation, clip, _pair(x_params, "x_params"), _pair(y_params, "y_params"), a, b, weight_only

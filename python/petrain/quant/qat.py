@@ -212,7 +212,7 @@ class LSQ:
         """Take over, in place, what :meth:`state_dict` gave.
 
         Raises:
-            ValueError: a name, a shape or a dtype is another, or a scale is NaN or infinite. Nothing was changed.
+            ValueError: a name, a shape or a dtype is another, or a number is NaN or infinite. Nothing was changed.
         """
         own = {"scale": self.scale, "scale_gradient": self.scale_gradient}
         if sorted(state) != sorted(own):
@@ -221,9 +221,8 @@ class LSQ:
             given = np.asarray(state[name])
             if given.shape != array.shape or given.dtype != array.dtype:
                 raise ValueError(f"{name}: expected float32 {array.shape}, got {given.dtype} {given.shape}")
-        wrong = ~np.isfinite(state["scale"])
-        if wrong.any():
-            raise ValueError(f"scale: expected finite values, got {np.asarray(state['scale'])[wrong][0]}")
+            if not np.isfinite(given).all():
+                raise ValueError(f"{name}: expected finite values, got {given[~np.isfinite(given)][0]}")
         for name, array in own.items():
             array[...] = state[name]
 

@@ -123,8 +123,7 @@ def sensitivity(
     """
     if rounding not in ("nearest", "gptq"):
         raise ValueError(f'rounding: expected "nearest" or "gptq", got {rounding!r}')
-    for title, options in formats.items():
-        _check_format(title, options)
+    formats = {title: _checked_format(title, options, rounding) for title, options in formats.items()}
     weights = {name: _weight(name, w) for name, w in layers.items()}
     observers = {name: _Inputs(w.shape[1]) for name, w in weights.items()}
     for sample in samples:
@@ -176,13 +175,22 @@ class _Inputs:
         return math.sqrt(square / total), math.sqrt((square + float(of_inputs)) / total)
 
 
-def _check_format(title: str, options: Mapping[str, Any]) -> None:
+def _checked_format(title: str, options: Mapping[str, Any], rounding: str) -> dict[str, Any]:
+    """Without ``axis``, which is 0. Tried on one output, so that what is wrong is said before the samples are read."""
     if options.get("axis", 0) != 0:
         raise ValueError(f"format {title!r}: axis: expected 0, the outputs, got {options['axis']}")
+    rest = {name: value for name, value in options.items() if name != "axis"}
+    w = np.ones((1, rest.get("group_size") or 1), np.float32)
     try:
-        quantize(np.ones((1, options.get("group_size") or 1), np.float32), **options)
+        if rounding == "gptq":
+            inputs = HessianObserver(w.shape[1])
+            inputs.observe(w)
+            gptq(w, inputs, **rest)
+        else:
+            quantize(w, **rest)
     except (TypeError, ValueError) as error:
         raise type(error)(f"format {title!r}: {error}") from None
+    return rest
 
 
 def _weight(name: str, w: Array) -> np.ndarray:
