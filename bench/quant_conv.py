@@ -6,11 +6,12 @@ What counts is the sum over a network's convolutions, each as often as the netwo
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from common import Times, race
+from onnx import helper
 from petrain import quant
+from quant_rivals import Call, session
 
 
 @dataclass(frozen=True)
@@ -75,28 +76,14 @@ def mobilenet_v2() -> list[Conv]:
 NETWORKS = {"resnet18": RESNET18, "mobilenet_v2": mobilenet_v2()}
 
 
-def onnx_conv(conv: Conv, w: np.ndarray, bias: np.ndarray, threads: int) -> Any:
-    """A session of one convolution and ReLU."""
-    import onnx
-    import onnxruntime
-    from onnx import TensorProto, helper, numpy_helper
-
+def onnx_conv(conv: Conv, x: np.ndarray, w: np.ndarray, bias: np.ndarray, threads: int) -> Call:
+    """One convolution and ReLU."""
     pads, strides = [conv.kernel // 2] * 4, [conv.stride] * 2
-    graph = helper.make_graph(
-        [
-            helper.make_node("Conv", ["x", "w", "b"], ["c"], pads=pads, strides=strides, group=conv.groups),
-            helper.make_node("Relu", ["c"], ["y"]),
-        ],
-        "conv",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, conv.channels, conv.size, conv.size])],
-        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", "c", "h", "w"])],
-        [numpy_helper.from_array(w, "w"), numpy_helper.from_array(bias, "b")],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    onnx.checker.check_model(model)
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    nodes = [
+        helper.make_node("Conv", ["x", "w", "b"], ["c"], pads=pads, strides=strides, group=conv.groups),
+        helper.make_node("Relu", ["c"], ["y"]),
+    ]
+    return session(nodes, {"w": w, "b": bias}, x, threads, y_rank=4)
 
 
 def compare(conv: Conv, threads: int, rounds: int, at_least: float) -> Times:
@@ -105,10 +92,9 @@ def compare(conv: Conv, threads: int, rounds: int, at_least: float) -> Times:
     x = rng.standard_normal((1, conv.channels, conv.size, conv.size), np.float32)
     w = rng.standard_normal((conv.outputs, conv.channels // conv.groups, conv.kernel, conv.kernel), np.float32)
     bias, q = rng.standard_normal(conv.outputs, np.float32), quant.quantize(w)
-    session = onnx_conv(conv, w, bias, threads)
     rivals = {
         "int8": lambda: quant.conv2d(x, q, bias, activation="relu", **conv.window),
-        "onnxruntime float32": lambda: session.run(None, {"x": x}),
+        "onnxruntime float32": onnx_conv(conv, x, w, bias, threads),
     }
     got, exact = rivals["int8"](), rivals["onnxruntime float32"]()[0]
     assert np.abs(got - exact).max() <= 0.05 * np.abs(exact).max(), conv

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
 from onnx import helper
 from petrain import quant
-from quant_rivals import session, torch_quantized
+from quant_rivals import Call, session, torch_quantized
 
 STEPS = 64
-Call = Callable[[], Any]
 
 
 def products(size: int, batch: int) -> int:
