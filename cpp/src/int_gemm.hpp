@@ -1,61 +1,34 @@
-// Exact integer products over all threads. What comes out is given as a function, so that sums become results while
-// they are in the cache.
+// Rows of A, prepared for exact products with Bᵀ, and such products over all threads.
 #pragma once
 
 #include <cstdint>
 #include <functional>
-#include <memory>
 #include <vector>
 
+#include "int_blocks.hpp"
 #include "int_pack.hpp"
 
 namespace petrain {
-
-// Rows [row, row + rows) and columns [column, column + columns) of a product, in scratch that its receiver may change.
-// T: int32, or float for weights in groups.
-template <class T>
-struct Block {
-  T* sums;
-  std::int64_t stride;
-  std::int64_t row, rows, column, columns;
-};
 
 // Row i of A, k numbers, either where it lies or written to `scratch`, which has kScratchSlack bytes more. Called from
 // several threads, and more than once for a row.
 constexpr std::int64_t kScratchSlack = 32;
 using RowOf = std::function<const std::int8_t*(std::int64_t i, std::int8_t* scratch)>;
 
-// Memory of products with one B, which outlives it, for products that come again and again with so few rows that taking
-// memory would cost more than the product.
-class IntWorkspace {
- public:
-  IntWorkspace(const IntMatrix& b, std::int64_t most_rows);
-  IntWorkspace(const GroupedMatrix& b, std::int64_t most_rows);
-  ~IntWorkspace();
-  IntWorkspace(IntWorkspace&&) noexcept;
-  IntWorkspace& operator=(IntWorkspace&&) = delete;
-
-  struct Parts;
-  Parts& parts() { return *parts_; }
-
- private:
-  std::unique_ptr<Parts> parts_;
-};
-
-// A (m, k) times Bᵀ. `done` is called once for every block, from several threads; with a workspace, made of this B,
-// from the calling thread alone.
+// A (m, k) times Bᵀ. `done` is called once for every block, from several threads.
 void int_product(std::int64_t m, const RowOf& row, const IntMatrix& b,
-                 const std::function<void(const Block<std::int32_t>&)>& done, IntWorkspace* workspace = nullptr);
+                 const std::function<void(const Block<std::int32_t>&)>& done);
 
-// One row or a few, prepared: what costs time with them is reading B.
+// One row or a few, prepared once for all threads and all B: what costs time with them is reading B.
 class FewRows {
  public:
-  // Whether this instruction set has a way of its own for so many rows; else int_product is as fast.
+  // Whether this instruction set has a way of its own for so many rows; else IntRows are as fast.
   static bool fit(std::int64_t m);
-  FewRows(std::int64_t most_rows, std::int64_t k);
+  explicit FewRows(std::int64_t k);
 
-  void prepare(std::int64_t m, const RowOf& row);
-  void product(const IntMatrix& b, bool all_threads, const std::function<void(const Block<std::int32_t>&)>& done) const;
+  void prepare(std::int64_t m, const RowOf& row_of);
+  // The sums of all rows with the columns of the block.
+  void multiply(const IntMatrix& b, const Block<std::int32_t>& block) const;
 
  private:
   struct Row {
@@ -71,13 +44,13 @@ class FewRows {
 // Up to most_rows rows of A, but no more than kMostRows, prepared for products with B. For one thread.
 class IntRows {
  public:
-  IntRows(const IntMatrix& b, std::int64_t most_rows);
+  IntRows(const IntMatrix& b, std::int64_t most_rows, RowOf row);
 
-  void fill(const RowOf& row, std::int64_t first, std::int64_t count);
-  // The sums of all rows with one panel of B.
-  void multiply(std::int64_t panel, std::int32_t* sums, std::int64_t stride) const;
+  void fill(std::int64_t first, std::int64_t count);
+  void multiply(const Block<std::int32_t>& block) const;
 
  private:
+  RowOf row_;
   const PackedInt8& packed_;
   const std::int32_t* column_sums_;
   const kernels::IntGemmTable& kernel_;
@@ -87,11 +60,26 @@ class IntRows {
   int rows_ = 0;
 };
 
-constexpr std::int64_t kBlockColumns = 64;  // the most that a block has, in whole panels
-
 // The same for weights in groups: sums are Σ_g float(Σ_{p in g} a[p] (b[p] - zero_point[g])) scale[g], in the order of
 // the groups, each operation rounded to float32.
-void grouped_product(std::int64_t m, const RowOf& row, const GroupedMatrix& b,
-                     const std::function<void(const Block<float>&)>& done, IntWorkspace* workspace = nullptr);
+class GroupedRows {
+ public:
+  GroupedRows(const GroupedMatrix& b, std::int64_t most_rows, RowOf row);
+
+  void fill(std::int64_t first, std::int64_t count);
+  void multiply(const Block<float>& block) const;
+
+ private:
+  void multiply_panel(std::int64_t panel, float* sums, std::int64_t stride) const;
+
+  RowOf row_;
+  const GroupedMatrix& b_;
+  const kernels::GroupedGemmTable& kernel_;
+  const kernels::IntRoute& wide_;
+  std::int64_t stride_;
+  Tensor scratch_, prepared_;
+  Tensor offsets_, row_sums_;  // int32, of rows: of the eights of 4-bit numbers; of groups, where B has zero points
+  int rows_ = 0;
+};
 
 }  // namespace petrain

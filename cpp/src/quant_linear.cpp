@@ -86,26 +86,51 @@ Shape QuantLinear::output_shape(const Shape& x) const {
   return x.size() == 1 ? Shape{out_features()} : Shape{x[0], out_features()};
 }
 
+namespace {
+
+// The products of two weights with rows of their own, added.
+class SumOfTwo final : public RowBlocks {
+ public:
+  SumOfTwo(std::unique_ptr<RowBlocks> first, std::unique_ptr<RowBlocks> second)
+      : first_(std::move(first)), second_(std::move(second)) {}
+
+  void fill(std::int64_t first, std::int64_t count) override {
+    first_->fill(first, count);
+    second_->fill(first, count);
+  }
+
+  void multiply(const Block<float>& block) override {
+    alignas(64) float sums[kBlockElements];
+    first_->multiply(block);
+    second_->multiply({sums, kBlockColumns, block.row, block.rows, block.column, block.columns});
+    for (std::int64_t i = 0; i < block.rows; ++i)
+      active_kernels().nn->add_bias(block.sums + i * block.stride, sums + i * kBlockColumns, block.columns);
+  }
+
+ private:
+  std::unique_ptr<RowBlocks> first_, second_;
+};
+
+}  // namespace
+
 void QuantLinear::finish(const QuantRows& rows, const Epilogue& epilogue, const LinearOptions& options) const {
   packed_->require_finite(rows);
-  Tensor residual;
-  if (options.residual_a != nullptr || options.residual_b != nullptr) {
-    if (options.residual_a == nullptr || options.residual_b == nullptr)
-      throw std::invalid_argument("residual: expected both matrices or none, got one");
-    const QuantLinear &a = *options.residual_a, &b = *options.residual_b;
-    require_pair(a, b, out_features(), in_features());
-    b.require_input(options.input);
-    const Tensor inner = b.packed_->product(rows);
-    residual = a.packed_->product(rows_between(inner, options, "residual"));
+  const QuantLinear *a = options.residual_a, *b = options.residual_b;
+  QuantRows between;
+  if (a != nullptr || b != nullptr) {
+    if (a == nullptr || b == nullptr) throw std::invalid_argument("residual: expected both matrices or none, got one");
+    require_pair(*a, *b, out_features(), in_features());
+    b->require_input(options.input);
+    between = rows_between(b->packed_->product(rows), options, "residual");
+    a->packed_->require_finite(between);
   }
-  const auto add = active_kernels().nn->add_bias;
-  packed_->multiply(rows, [&](const Block<float>& block) {
-    for (std::int64_t i = 0; i < block.rows && !residual.empty(); ++i) {
-      add(block.sums + i * block.stride, residual.as<float>() + (block.row + i) * out_features() + block.column,
-          block.columns);
-    }
-    epilogue.finish(block);
-  });
+  const auto make = [&](std::int64_t most_rows) {
+    std::unique_ptr<RowBlocks> blocks = packed_->blocks(rows, most_rows);
+    if (a == nullptr) return blocks;
+    return std::unique_ptr<RowBlocks>(
+        std::make_unique<SumOfTwo>(std::move(blocks), a->packed_->blocks(between, most_rows)));
+  };
+  for_each_block<float>(packed_->grid(rows), make, [&](const Block<float>& block) { epilogue.finish(block); });
 }
 
 void QuantLinear::forward(const ConstTensorView& x, const TensorView& y, const LinearOptions& options) const {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <numeric>
+#include <optional>
 #include <utility>
 
 #include "isa.hpp"
@@ -48,94 +49,132 @@ Tensor QuantProduct::offsets(std::int32_t zero_point) const {
   return result;
 }
 
-Tensor QuantProduct::row_sums(const QuantRows& rows) const {
-  if (zeros_.empty()) return {};
-  Tensor result(DType::i32, {rows.m});
-  for (std::int64_t i = 0; i < rows.m; ++i) {
-    result.as<std::int32_t>()[i] = std::accumulate(rows.row(i), rows.row(i) + k_, 0);
-  }
-  return result;
+namespace {
+
+RowOf row_of(const QuantRows& rows) {
+  return [&rows](std::int64_t i, std::int8_t*) { return rows.row(i); };
 }
 
-void QuantProduct::rescale(const QuantRows& rows, const Tensor& offsets, const Tensor& row_sums,
-                           const Block<std::int32_t>& exact, const Block<float>& block) const {
-  const kernels::QuantTable& kernel = *active_kernels().quant;
-  for (std::int64_t i = 0; i < block.rows; ++i) {
-    std::int32_t* sums = exact.sums + i * exact.stride;
-    if (!zeros_.empty() || !offsets.empty()) {
-      kernel.correct({sums, zeros_.empty() ? nullptr : zeros_.as<std::int32_t>() + block.column,
-                      offsets.empty() ? nullptr : offsets.as<std::int32_t>() + block.column,
-                      zeros_.empty() ? 0 : row_sums.as<std::int32_t>()[block.row + i], block.columns});
+}  // namespace
+
+class QuantProduct::OfIntegers final : public RowBlocks {
+ public:
+  OfIntegers(const QuantProduct& product, const QuantRows& rows, std::int64_t most_rows)
+      : product_(product),
+        matrix_(*product.matrix_),
+        rows_(rows),
+        offsets_(product.offsets(rows.zero_point)),
+        row_sums_(DType::i32, {product.zeros_.empty() ? 0 : most_rows}) {
+    if (FewRows::fit(rows.m)) {
+      rows.few();
+      matrix_.shifted();
     }
-    kernel.rescale({sums, scales_.as<float>() + block.column, block.sums + i * block.stride, block.columns,
-                    rows.scale(block.row + i)});
+    if (!FewRows::fit(most_rows)) prepared_.emplace(matrix_, most_rows, row_of(rows));
   }
+
+  void fill(std::int64_t first, std::int64_t count) override {
+    if (!FewRows::fit(rows_.m)) prepared_->fill(first, count);
+    for (std::int64_t i = 0; i < count && !row_sums_.empty(); ++i) {
+      const std::int8_t* row = rows_.row(first + i);
+      row_sums_.as<std::int32_t>()[i] = std::accumulate(row, row + rows_.k, 0);
+    }
+  }
+
+  void multiply(const Block<float>& block) override {
+    alignas(64) std::int32_t sums[kBlockElements];
+    const Block<std::int32_t> exact{sums, kBlockColumns, block.row, block.rows, block.column, block.columns};
+    if (FewRows::fit(rows_.m)) {
+      rows_.few().multiply(matrix_, exact);
+    } else {
+      prepared_->multiply(exact);
+    }
+    for (std::int64_t i = 0; i < block.rows; ++i) rescale(block, i, sums + i * kBlockColumns);
+  }
+
+ private:
+  void rescale(const Block<float>& block, std::int64_t i, std::int32_t* sums) const {
+    const kernels::QuantTable& kernel = *active_kernels().quant;
+    const Tensor& zeros = product_.zeros_;
+    if (!zeros.empty() || !offsets_.empty()) {
+      kernel.correct({sums, zeros.empty() ? nullptr : zeros.as<std::int32_t>() + block.column,
+                      offsets_.empty() ? nullptr : offsets_.as<std::int32_t>() + block.column,
+                      zeros.empty() ? 0 : row_sums_.as<std::int32_t>()[i], block.columns});
+    }
+    kernel.rescale({sums, product_.scales_.as<float>() + block.column, block.sums + i * block.stride, block.columns,
+                    rows_.scale(block.row + i)});
+  }
+
+  const QuantProduct& product_;
+  const IntMatrix& matrix_;
+  const QuantRows& rows_;
+  Tensor offsets_, row_sums_;
+  std::optional<IntRows> prepared_;
+};
+
+class QuantProduct::OfGroups final : public RowBlocks {
+ public:
+  OfGroups(const QuantProduct& product, const QuantRows& rows, std::int64_t most_rows)
+      : rows_(rows), prepared_(product.grouped(), most_rows, row_of(rows)) {}
+
+  void fill(std::int64_t first, std::int64_t count) override { prepared_.fill(first, count); }
+
+  void multiply(const Block<float>& block) override {
+    prepared_.multiply(block);
+    for (std::int64_t i = 0; i < block.rows; ++i) {
+      const float scale = rows_.scale(block.row + i);
+      for (std::int64_t j = 0; j < block.columns; ++j) block.sums[i * block.stride + j] *= scale;
+    }
+  }
+
+ private:
+  const QuantRows& rows_;
+  GroupedRows prepared_;
+};
+
+namespace {
+
+// Rows in digits: the sum of the digits' products.
+class OfDigits final : public RowBlocks {
+ public:
+  OfDigits(const QuantRows& rows, std::unique_ptr<RowBlocks> digits) : rows_(rows), digits_(std::move(digits)) {}
+
+  void fill(std::int64_t first, std::int64_t count) override { digits_->fill(first * kDigits, count * kDigits); }
+
+  void multiply(const Block<float>& block) override {
+    alignas(64) float sums[kBlockElements];
+    digits_->multiply({sums, kBlockColumns, block.row * kDigits, block.rows * kDigits, block.column, block.columns});
+    for (std::int64_t i = 0; i < block.rows; ++i) {
+      const float *high = sums + i * kDigits * kBlockColumns, *middle = high + kBlockColumns;
+      const float* low = middle + kBlockColumns;
+      const float scale = rows_.scale(block.row + i);
+      float* to = block.sums + i * block.stride;
+      for (std::int64_t j = 0; j < block.columns; ++j) to[j] = ((high[j] + middle[j]) + low[j]) * scale;
+    }
+  }
+
+ private:
+  const QuantRows& rows_;
+  std::unique_ptr<RowBlocks> digits_;
+};
+
+}  // namespace
+
+std::unique_ptr<RowBlocks> QuantProduct::blocks(const QuantRows& rows, std::int64_t most_rows) const {
+  if (rows.digits != nullptr) return std::make_unique<OfDigits>(rows, blocks(*rows.digits, most_rows * kDigits));
+  if (in_groups_) return std::make_unique<OfGroups>(*this, rows, most_rows);
+  return std::make_unique<OfIntegers>(*this, rows, most_rows);
 }
 
-IntWorkspace QuantProduct::workspace(std::int64_t most_rows) const {
-  return in_groups_ ? IntWorkspace(grouped(), most_rows) : IntWorkspace(*matrix_, most_rows);
-}
-
-void QuantProduct::multiply(const QuantRows& rows, const FloatBlocks& done, IntWorkspace* workspace) const {
-  if (rows.digits == 1) {
-    multiply_integers(rows, done, workspace);
-    return;
-  }
-  constexpr float kPlaces[kDigits] = {1, 0x1p-8F, 0x1p-16F};
-  constexpr std::int64_t kTogether = kernels::kMostRows / kDigits;  // rows whose digits are in one block
-  for (std::int64_t first = 0; first < rows.m; first += kTogether) {
-    const std::int64_t count = std::min(kTogether, rows.m - first);
-    QuantRows digits;
-    digits.m = count * kDigits;
-    digits.k = k_;
-    digits.values = rows.row(first * kDigits);
-    digits.scales = Tensor::uninitialized(DType::f32, {digits.m});
-    for (std::int64_t i = 0; i < digits.m; ++i) digits.scales.as<float>()[i] = kPlaces[i % kDigits];
-    const auto add = [&](const Block<float>& block) {
-      for (std::int64_t i = 0; i < count; ++i) {
-        float* to = block.sums + i * block.stride;
-        const float *high = block.sums + i * kDigits * block.stride, *middle = high + block.stride;
-        const float* low = middle + block.stride;
-        const float scale = rows.scale(first + i);
-        for (std::int64_t j = 0; j < block.columns; ++j) to[j] = ((high[j] + middle[j]) + low[j]) * scale;
-      }
-      done({block.sums, block.stride, first, count, block.column, block.columns});
-    };
-    multiply_integers(digits, add, workspace);
-  }
-}
-
-void QuantProduct::multiply_integers(const QuantRows& rows, const FloatBlocks& done, IntWorkspace* workspace) const {
-  const auto row_of = [&](std::int64_t i, std::int8_t*) { return rows.row(i); };
-  if (in_groups_) {
-    const auto finish = [&](const Block<float>& block) {
-      for (std::int64_t i = 0; i < block.rows; ++i) {
-        const float scale = rows.scale(block.row + i);
-        for (std::int64_t j = 0; j < block.columns; ++j) block.sums[i * block.stride + j] *= scale;
-      }
-      done(block);
-    };
-    grouped_product(rows.m, row_of, grouped(), finish, workspace);
-    return;
-  }
-  const Tensor offset = offsets(rows.zero_point), sums = row_sums(rows);
-  const auto finish = [&](const Block<std::int32_t>& exact) {
-    alignas(64) float values[kernels::kMostRows * kBlockColumns];
-    const Block<float> block{values, kBlockColumns, exact.row, exact.rows, exact.column, exact.columns};
-    rescale(rows, offset, sums, exact, block);
-    done(block);
-  };
-  if (workspace == nullptr && FewRows::fit(rows.m)) {
-    rows.few().product(*matrix_, true, finish);
-  } else {
-    int_product(rows.m, row_of, *matrix_, finish, workspace);
-  }
+BlockGrid QuantProduct::grid(const QuantRows& rows) const {
+  const int digits = rows.digits == nullptr ? 1 : kDigits;
+  return {rows.m, n_, k_ * digits, kernels::kMostRows / digits};
 }
 
 Tensor QuantProduct::product(const QuantRows& rows) const {
   require_finite(rows);
   Tensor result = Tensor::uninitialized(DType::f32, {rows.m, n_});
-  multiply(rows, [&](const Block<float>& block) {
+  const auto make = [&](std::int64_t height) { return blocks(rows, height); };
+  for_each_block<float>(grid(rows), make, [&](const Block<float>& block) {
     for (std::int64_t i = 0; i < block.rows; ++i) {
       std::copy_n(block.sums + i * block.stride, block.columns,
                   result.as<float>() + (block.row + i) * n_ + block.column);
@@ -145,7 +184,7 @@ Tensor QuantProduct::product(const QuantRows& rows) const {
 }
 
 void QuantProduct::require_finite(const QuantRows& rows) const {
-  require_finite_products(rows.largest_scale, largest_scale_, k_, in_groups_ || rows.digits > 1);
+  require_finite_products(rows.largest_scale, largest_scale_, k_, in_groups_ || rows.digits != nullptr);
 }
 
 }  // namespace petrain

@@ -16,27 +16,33 @@ bool in_groups(const QuantTensor& weight);
 
 using FloatBlocks = std::function<void(const Block<float>&)>;
 
+// Rows of x, prepared for products with one weight; as run_blocks wants it. For one thread.
+class RowBlocks {
+ public:
+  virtual ~RowBlocks() = default;
+  virtual void fill(std::int64_t first, std::int64_t count) = 0;
+  virtual void multiply(const Block<float>& block) = 0;
+};
+
 // What kernels read of a weight (n, k) that outlives this, packed at the first product. Of two kinds of weights: one
 // scale for each sum, or groups (and all of 4 bits) whose sums are scaled before they are added.
 class QuantProduct {
  public:
   explicit QuantProduct(const QuantTensor& weight);
 
-  // The products of all rows, with the scales of both; `done` is called once for each block, from several threads; with
-  // a workspace from the calling thread alone.
-  void multiply(const QuantRows& rows, const FloatBlocks& done, IntWorkspace* workspace = nullptr) const;
-  IntWorkspace workspace(std::int64_t most_rows) const;
+  // The products, with the scales of both, of up to most_rows rows at a time. What is common to all threads is made
+  // here, of the rows as they are; later on one thread may change them, see QuantRows::few.
+  std::unique_ptr<RowBlocks> blocks(const QuantRows& rows, std::int64_t most_rows) const;
+  BlockGrid grid(const QuantRows& rows) const;
   Tensor product(const QuantRows& rows) const;  // float32 (M, N)
   // Throws std::invalid_argument where a product with rows of this scale could be so large that y is not finite.
   void require_finite(const QuantRows& rows) const;
 
  private:
+  class OfIntegers;
+  class OfGroups;
   const GroupedMatrix& grouped() const;
-  void multiply_integers(const QuantRows& rows, const FloatBlocks& done, IntWorkspace* workspace) const;
   Tensor offsets(std::int32_t zero_point) const;
-  Tensor row_sums(const QuantRows& rows) const;
-  void rescale(const QuantRows& rows, const Tensor& offsets, const Tensor& row_sums, const Block<std::int32_t>& exact,
-               const Block<float>& block) const;
 
   const QuantTensor& weight_;
   std::int64_t n_, k_;

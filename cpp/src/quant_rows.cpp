@@ -101,13 +101,19 @@ QuantRows quantize_rows(const ConstTensorView& x, std::int64_t k, const std::opt
 
 QuantRows split_rows(const ConstTensorView& x, std::int64_t k, const std::string& what) {
   require_dtype(x, DType::f32, what);
+  constexpr float kPlaces[kDigits] = {1, 0x1p-8F, 0x1p-16F};
   QuantRows rows;
   rows.m = require_rows(x, k, what);
   rows.k = k;
-  rows.digits = kDigits;
-  rows.scales = Tensor(DType::f32, {rows.m});
-  rows.storage = Tensor::uninitialized(DType::i8, {rows.m * kDigits, k});
-  rows.values = rows.storage.as<std::int8_t>();
+  rows.scales = Tensor::uninitialized(DType::f32, {rows.m});
+  rows.digits = std::make_unique<QuantRows>();
+  QuantRows& digits = *rows.digits;
+  digits.m = rows.m * kDigits;
+  digits.k = k;
+  digits.storage = Tensor::uninitialized(DType::i8, {digits.m, k});
+  digits.values = digits.storage.as<std::int8_t>();
+  digits.scales = Tensor::uninitialized(DType::f32, {digits.m});
+  for (std::int64_t i = 0; i < digits.m; ++i) digits.scales.as<float>()[i] = kPlaces[i % kDigits];
   const kernels::QuantTable& kernel = *active_kernels().quant;
   for_each_row(x, rows.m, k, what, [&](std::int64_t i) {
     const float* row = x.as<float>() + i * k;
@@ -116,7 +122,7 @@ QuantRows split_rows(const ConstTensorView& x, std::int64_t k, const std::string
     int exponent = FLT_MIN_EXP;  // most <= 2^exponent
     if (most > 0 && std::frexp(most, &exponent) == 0.5F) --exponent;
     exponent = std::max(exponent - 22, FLT_MIN_EXP - 1);  // FLT_MIN, the least that has an inverse
-    auto* to = rows.storage.as<std::int8_t>() + i * kDigits * k;
+    auto* to = digits.storage.as<std::int8_t>() + i * kDigits * k;
     kernel.digits({row, std::ldexp(1.0F, -exponent), to, to + k, to + 2 * k, k});
     rows.scales.as<float>()[i] = std::ldexp(1.0F, exponent + 8 * (kDigits - 1));
     return true;

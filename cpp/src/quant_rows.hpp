@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 
@@ -16,26 +17,30 @@ constexpr int kDigits = 3;
 
 struct QuantRows {
   std::int64_t m = 0, k = 0;
-  int digits = 1;                       // or kDigits: row i of x is Σ_d values[i * digits + d] 2⁻⁸ᵈ scale(i)
-  const std::int8_t* values = nullptr;  // (m * digits, k)
+  const std::int8_t* values = nullptr;  // (m, k)
   std::int32_t zero_point = 0;
   float largest_scale = 0;
+  Tensor storage, scales;  // int8 (m, k), or empty where x was int8; float32 (m,) or (1,)
+  // None, or the rows have no values of their own: kDigits rows for each, row i being Σ_d digits[i * kDigits + d]
+  // scale(i), where the scales of the digits are their places 1, 2⁻⁸ and 2⁻¹⁶.
+  std::unique_ptr<QuantRows> digits;
 
   const std::int8_t* row(std::int64_t i) const { return values + i * k; }
-  // Where they fit, without digits; made once for all products with these rows. For one thread.
-  const FewRows& few() const {
-    if (!few_) {
-      few_.emplace(m, k);
-      few_->prepare(m, [this](std::int64_t i, std::int8_t*) { return row(i); });
-    }
-    return *few_;
-  }
   float scale(std::int64_t i) const { return scales.as<float>()[scales.size() == 1 ? 0 : i]; }
 
-  Tensor storage, scales;  // int8 (m * digits, k), or empty where x was int8; float32 (m,), of the first digit, or (1,)
+  // Where they fit; made once for all products with these rows, at the first call, which is for one thread, and again
+  // at the first one after the values have changed.
+  const FewRows& few() const {
+    if (!few_) few_.emplace(k);
+    if (!few_ready_) few_->prepare(m, [this](std::int64_t i, std::int8_t*) { return row(i); });
+    few_ready_ = true;
+    return *few_;
+  }
+  void values_changed() { few_ready_ = false; }
 
  private:
   mutable std::optional<FewRows> few_;
+  mutable bool few_ready_ = false;
 };
 
 // x: (m, k) or (k,). With `params` int8, or float32 that is quantized with them; else float32 that gets a symmetric

@@ -2,10 +2,10 @@
 #pragma once
 
 #include <cstdint>
-#include <optional>
+#include <memory>
 
-#include "int_gemm.hpp"
 #include "petrain/quant_linear.hpp"
+#include "quant_product.hpp"
 #include "quant_rows.hpp"
 
 namespace petrain {
@@ -21,8 +21,8 @@ class QuantSteps {
 
  private:
   const QuantLinear& layer_;
-  QuantRows rows_;
-  std::optional<IntWorkspace> workspace_;  // none: over all threads
+  std::unique_ptr<QuantRows> rows_;    // which blocks_ refers to
+  std::unique_ptr<RowBlocks> blocks_;  // null: over all threads
 };
 
 }  // namespace petrain
