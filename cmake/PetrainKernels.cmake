@@ -32,8 +32,8 @@ endfunction()
 
 # Order: from the least to the most capable. The last one that the machine supports is chosen at run time.
 string(TOLOWER "${CMAKE_SYSTEM_PROCESSOR}" _cpu)
+set(_integer_products cpp/kernels/grouped_gemm.cpp cpp/kernels/int_gemm.cpp)
 if(_cpu MATCHES "^(x86_64|amd64)$")
-  set(_integer_products cpp/kernels/grouped_gemm.cpp cpp/kernels/int_gemm.cpp)
   set(_avx2 -mavx2 -mfma -mf16c -mbmi2)
   set(_avx512 ${_avx2} -mavx512f -mavx512bw -mavx512vl -mavx512dq -mprefer-vector-width=512)
   # For tests: the integer products of processors that have no kernels of their own.
@@ -54,7 +54,7 @@ if(_cpu MATCHES "^(x86_64|amd64)$")
   petrain_add_isa(avx512_vnni EXTENDS avx512 FLAGS ${_avx512} -mavx512vnni SOURCES ${_integer_products})
 elseif(_cpu MATCHES "^(aarch64|arm64)$")
   petrain_add_isa(neon)
-  petrain_add_isa(neon_dotprod FLAGS -march=armv8.2-a+dotprod+fp16)
+  petrain_add_isa(neon_dotprod EXTENDS neon FLAGS -march=armv8.2-a+dotprod SOURCES ${_integer_products})
 else()
   petrain_add_isa(baseline FLAGS -DPETRAIN_PLAIN)
 endif()
