@@ -7,10 +7,12 @@ from functools import cache
 from typing import Any, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
 from petrain import _core
 
 Array: TypeAlias = Any  # a NumPy array, or what exports DLPack from CPU memory
+Floats: TypeAlias = npt.NDArray[np.float32]
 Arrays: TypeAlias = "Sequence[Array] | Mapping[str, Array]"
 
 BETAS = ("beta1", "beta2", "beta3")  # as the core names what users give as one tuple

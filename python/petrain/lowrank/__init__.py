@@ -1,0 +1,10 @@
+"""Truncated singular value decomposition, and factors of a matrix that take less room than it does.
+
+Arrays are float32, C-contiguous, NumPy's or CPU tensors that export DLPack; results are NumPy arrays. The same seed
+gives the same bits for any number of threads.
+"""
+
+from petrain.lowrank.decomposition import svd
+from petrain.lowrank.factors import LowRank, factorize
+
+__all__ = ["LowRank", "factorize", "svd"]
