@@ -54,18 +54,22 @@ void store_part(const float* sums, float* c, std::ptrdiff_t c_stride, std::ptrdi
   }
 }
 
-// One register tile; m and n say how much of it is part of C.
-void tile(const float* a, const float* b, std::ptrdiff_t k, float* c, std::ptrdiff_t c_stride, std::ptrdiff_t m,
-          std::ptrdiff_t n, bool accumulate) {
+// One register tile; m and n say how much of it is part of C. A's rows are a_stride apart, or it is packed.
+template <bool packed>
+void tile(const float* a, std::ptrdiff_t a_stride, const float* b, std::ptrdiff_t k, float* c, std::ptrdiff_t c_stride,
+          std::ptrdiff_t m, std::ptrdiff_t n, bool accumulate) {
+  const float* rows[kRows];
+  for (std::ptrdiff_t i = 0; i < kRows; ++i) rows[i] = a + (i < m ? i : m - 1) * a_stride;
   Vector sums[kRows][kVectors] = {};
-  for (std::ptrdiff_t step = 0; step < k; ++step, a += kRows, b += kColumns) {
+  for (std::ptrdiff_t step = 0; step < k; ++step, b += kColumns) {
     Vector row[kVectors];
 #pragma GCC unroll 4
     for (std::ptrdiff_t v = 0; v < kVectors; ++v) row[v] = load_vector(b + v * kWidth);
 #pragma GCC unroll 12
     for (std::ptrdiff_t i = 0; i < kRows; ++i) {
+      const float factor = packed ? a[step * kRows + i] : rows[i][step];
 #pragma GCC unroll 4
-      for (std::ptrdiff_t v = 0; v < kVectors; ++v) sums[i][v] += a[i] * row[v];
+      for (std::ptrdiff_t v = 0; v < kVectors; ++v) sums[i][v] += factor * row[v];
     }
   }
   if (m == kRows && n == kColumns) {
@@ -88,19 +92,60 @@ void tile(const float* a, const float* b, std::ptrdiff_t k, float* c, std::ptrdi
   store_part(part, c, c_stride, m, n, accumulate);
 }
 
+template <bool packed>
 void block(const BlockArgs& args) {
+  const std::ptrdiff_t row = packed ? args.k : args.a_stride;
   for (std::ptrdiff_t j = 0; j < args.n; j += kColumns) {
     const std::ptrdiff_t n = args.n - j < kColumns ? args.n - j : kColumns;
     for (std::ptrdiff_t i = 0; i < args.m; i += kRows) {
       const std::ptrdiff_t m = args.m - i < kRows ? args.m - i : kRows;
-      tile(args.a + i * args.k, args.b + j * args.k, args.k, args.c + i * args.c_stride + j, args.c_stride, m, n,
-           args.accumulate);
+      tile<packed>(args.a + i * row, args.a_stride, args.b + j * args.k, args.k, args.c + i * args.c_stride + j,
+                   args.c_stride, m, n, args.accumulate);
     }
+  }
+}
+
+// sums (m, kColumns) += A B for `count` steps of k, whose rows of B stay in the registers.
+template <int count>
+void add_steps(const float* a, std::ptrdiff_t a_stride, const float* b, std::ptrdiff_t m, float* sums) {
+  Vector rows[count][kVectors];
+#pragma GCC unroll 12
+  for (int p = 0; p < count; ++p) {
+#pragma GCC unroll 4
+    for (std::ptrdiff_t v = 0; v < kVectors; ++v) rows[p][v] = load_vector(b + p * kColumns + v * kWidth);
+  }
+  for (std::ptrdiff_t i = 0; i < m; ++i, sums += kColumns) {
+    Vector sum[kVectors];
+#pragma GCC unroll 4
+    for (std::ptrdiff_t v = 0; v < kVectors; ++v) sum[v] = load_vector(sums + v * kWidth);
+#pragma GCC unroll 12
+    for (int p = 0; p < count; ++p) {
+      const float factor = a[p * a_stride + i];
+#pragma GCC unroll 4
+      for (std::ptrdiff_t v = 0; v < kVectors; ++v) sum[v] += factor * rows[p][v];
+    }
+#pragma GCC unroll 4
+    for (std::ptrdiff_t v = 0; v < kVectors; ++v) store_vector(sums + v * kWidth, sum[v]);
+  }
+}
+
+void block_of_columns(const BlockArgs& args) {
+  float sums[kMostColumns * kColumns];
+  for (std::ptrdiff_t j = 0; j < args.n; j += kColumns) {
+    const float* b = args.b + j * args.k;
+    for (std::ptrdiff_t i = 0; i < args.m * kColumns; ++i) sums[i] = 0;
+    std::ptrdiff_t k = 0;
+    for (; k + kRows <= args.k; k += kRows)
+      add_steps<kRows>(args.a + k * args.a_stride, args.a_stride, b + k * kColumns, args.m, sums);
+    for (; k < args.k; ++k) add_steps<1>(args.a + k * args.a_stride, args.a_stride, b + k * kColumns, args.m, sums);
+    const std::ptrdiff_t n = args.n - j < kColumns ? args.n - j : kColumns;
+    store_part(sums, args.c + j, args.c_stride, args.m, n, args.accumulate);
   }
 }
 
 }  // namespace
 
-extern const GemmTable PETRAIN_TABLE(gemm) = {kRows, kColumns, pack<kRows>, pack<kColumns>, block};
+extern const GemmTable PETRAIN_TABLE(gemm) = {kRows,       kColumns,     pack<kRows>,     pack<kColumns>,
+                                              block<true>, block<false>, block_of_columns};
 
 }  // namespace petrain::kernels

@@ -21,19 +21,25 @@ struct PackArgs {
 };
 
 struct BlockArgs {
-  const float* a;  // packed, 64-byte aligned
-  const float* b;
+  const float* a;  // packed, or where it lies
+  const float* b;  // packed
   float* c;
   std::ptrdiff_t c_stride;
   std::ptrdiff_t m, n, k;
-  bool accumulate;  // C += A B instead of C = A B
+  bool accumulate;          // C += A B instead of C = A B
+  std::ptrdiff_t a_stride;  // of one that is not packed: between its rows, or between consecutive k
 };
+
+constexpr std::ptrdiff_t kMostColumns = 192;
 
 struct GemmTable {
   int mr, nr;
   void (*pack_a)(const PackArgs&);
   void (*pack_b)(const PackArgs&);
+  // The same bits for all of them. Packing A costs more than it saves where B has few columns.
   void (*block)(const BlockArgs&);
+  void (*block_of_rows)(const BlockArgs&);     // A's rows are contiguous
+  void (*block_of_columns)(const BlockArgs&);  // A's columns are; m is at most kMostColumns
 };
 
 }  // namespace petrain::kernels

@@ -12,7 +12,9 @@ namespace {
 
 // A block of A (kBlockM × kBlockK) stays in the second-level cache, a strip of B (kBlockK × kBlockN) in the third.
 // kGroupN columns are the unit of work beside kBlockM rows, so that short matrices too use all threads.
-constexpr std::int64_t kBlockM = 96, kBlockK = 256, kBlockN = 4096, kGroupN = 256;
+constexpr std::int64_t kBlockM = 96, kBlockK = 384, kBlockN = 4096, kGroupN = 256;
+// Where B has few columns, A is read where it lies; its rows in long pieces.
+constexpr std::int64_t kFewColumns = 32, kLongK = 2048;
 static_assert(kBlockM % 12 == 0 && kBlockM % 6 == 0 && kGroupN % 32 == 0, "whole panels of every instruction set");
 
 constexpr std::int64_t blocks(std::int64_t size, std::int64_t block) { return (size + block - 1) / block; }
@@ -32,10 +34,12 @@ void gemm(const ConstMatrix& a, const ConstMatrix& b, float* c, std::int64_t c_s
     return;
   }
   const kernels::GemmTable& kernel = *active_kernels().gemm;
-  const std::int64_t m_blocks = blocks(m, kBlockM);
+  const bool by_rows = n <= kFewColumns && a.col_stride == 1, by_columns = n <= kFewColumns && a.row_stride == 1;
+  const std::int64_t block_k = by_rows ? kLongK : kBlockK;
+  const std::int64_t block_m = by_columns ? kernels::kMostColumns : kBlockM, m_blocks = blocks(m, block_m);
   const std::int64_t most_units = m_blocks * blocks(std::min(n, kBlockN), kGroupN);
   const int threads = m * n * k <= kSerialWork ? 1 : threads_for(most_units);
-  const std::int64_t depth = std::min(k, kBlockK);
+  const std::int64_t depth = std::min(k, block_k);
   const std::int64_t rows = std::min(m, kBlockM) + kernel.mr, columns = std::min(n, kBlockN) + kernel.nr;
   Tensor packed_b = Tensor::uninitialized(DType::f32, {depth * columns});
   Tensor packed_a = Tensor::uninitialized(DType::f32, {threads, depth * rows});
@@ -43,8 +47,8 @@ void gemm(const ConstMatrix& a, const ConstMatrix& b, float* c, std::int64_t c_s
     float* own_a = packed_a.as<float>() + team.rank * depth * rows;
     for (std::int64_t n0 = 0; n0 < n; n0 += kBlockN) {
       const std::int64_t n_size = std::min(kBlockN, n - n0), groups = blocks(n_size, kGroupN);
-      for (std::int64_t k0 = 0; k0 < k; k0 += kBlockK) {
-        const std::int64_t k_size = std::min(kBlockK, k - k0);
+      for (std::int64_t k0 = 0; k0 < k; k0 += block_k) {
+        const std::int64_t k_size = std::min(block_k, k - k0);
         const ChunkRange packing = team.share(groups);
         const std::int64_t first = packing.begin * kGroupN, last = std::min(packing.end * kGroupN, n_size);
         if (first < last) {
@@ -56,15 +60,26 @@ void gemm(const ConstMatrix& a, const ConstMatrix& b, float* c, std::int64_t c_s
         std::int64_t packed_block = -1;
         for (std::int64_t unit = units.begin; unit < units.end; ++unit) {
           const std::int64_t m_block = unit / groups, group = unit % groups;
-          const std::int64_t m0 = m_block * kBlockM, m_size = std::min(kBlockM, m - m0);
+          const std::int64_t m0 = m_block * block_m, m_size = std::min(block_m, m - m0);
           const std::int64_t j0 = group * kGroupN, j_size = std::min(kGroupN, n_size - j0);
-          if (m_block != packed_block) {
-            kernel.pack_a(
-                {a.data + m0 * a.row_stride + k0 * a.col_stride, a.row_stride, a.col_stride, m_size, k_size, own_a});
-            packed_block = m_block;
+          const float* from = a.data + m0 * a.row_stride + k0 * a.col_stride;
+          kernels::BlockArgs block{from,
+                                   packed_b.as<float>() + j0 * k_size,
+                                   c + m0 * c_stride + n0 + j0,
+                                   c_stride,
+                                   m_size,
+                                   j_size,
+                                   k_size,
+                                   accumulate || k0 > 0,
+                                   by_rows ? a.row_stride : a.col_stride};
+          if (by_rows || by_columns) {
+            (by_rows ? kernel.block_of_rows : kernel.block_of_columns)(block);
+            continue;
           }
-          kernel.block({own_a, packed_b.as<float>() + j0 * k_size, c + m0 * c_stride + n0 + j0, c_stride, m_size,
-                        j_size, k_size, accumulate || k0 > 0});
+          if (m_block != packed_block) kernel.pack_a({from, a.row_stride, a.col_stride, m_size, k_size, own_a});
+          packed_block = m_block;
+          block.a = own_a;
+          kernel.block(block);
         }
         team.barrier();  // before the next strip of B takes the place of this one
       }

@@ -1,5 +1,9 @@
+// Block Golub-Kahan-Lanczos from a random start (Golub, Luk, Overton, ACM TOMS 7, 1981; its convergence: Musco, Musco,
+// NeurIPS 2015): orthonormal U and V that grow by one block with each product by A and by Aᵀ, so that A V = U B, and
+// the decomposition of the small B. For the same products it comes much nearer to the best than subspace iteration.
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 #include <utility>
 
 #include "random.hpp"
@@ -8,8 +12,9 @@
 namespace petrain {
 namespace {
 
-constexpr std::int64_t kMostIterations = 8;
-constexpr double kGainThatCounts = 1e-3;  // of what is not yet captured, in ‖·‖²_F
+constexpr std::int64_t kBlock = 16;       // columns of a step
+constexpr std::int64_t kMostTimes = 8;    // directions beyond those asked for, times these
+constexpr double kGainThatCounts = 5e-4;  // of what is not yet captured, in ‖·‖²_F
 constexpr double kNoise = 1e-8;           // of all: float32 products cannot tell less
 
 ConstMatrix view(const Tensor& matrix) { return {matrix.as<float>(), matrix.shape()[0], matrix.shape()[1]}; }
@@ -57,19 +62,16 @@ double inverse_cholesky(const WideMatrix& g, Tensor& inverse) {
   return least;
 }
 
-// Makes the columns of y orthonormal and returns ‖y‖²_F. One pass of Cholesky QR (its Gram matrix in float64) leaves
-// errors that the next product does not mind, a second one leaves float32's rounding ("CholeskyQR2": Yamamoto et al.,
-// ETNA 44, 2015). Where the columns are too dependent to be divided in float32, Householder's QR in float64.
-double orthonormal_basis(Tensor& y, bool exact) {
-  constexpr double kDependent = 1e-9, kNeedsTwo = 1e-4;
-  double square = 0;
+// Makes the columns of y orthonormal by Cholesky QR, its Gram matrix in float64, and once more where they were far from
+// it ("CholeskyQR2": Yamamoto et al., ETNA 44, 2015). Where they are too dependent to be divided in float32,
+// Householder's QR in float64. Returns how near to orthogonal they were: the least squared sine, as above.
+double orthonormal_basis(Tensor& y) {
+  constexpr double kDependent = 1e-9, kNear = 0.9;
+  double least = 0;
   for (int pass = 0; pass < 2; ++pass) {
-    const WideMatrix g = gram(view(y));
-    if (pass == 0) {
-      for (std::int64_t j = 0; j < g.cols; ++j) square += g.row(j)[j];
-    }
     Tensor inverse;
-    const double pivot = inverse_cholesky(g, inverse);
+    const double pivot = inverse_cholesky(gram(view(y)), inverse);
+    if (pass == 0) least = pivot;
     if (pivot < kDependent) {
       WideMatrix wide = widened(view(y));
       orthonormalize(wide);
@@ -79,33 +81,141 @@ double orthonormal_basis(Tensor& y, bool exact) {
       break;
     }
     y = product(view(y), view(inverse));
-    if (!exact && pivot > kNeedsTwo) break;
+    if (pivot > kNear) break;
   }
-  return square;
+  return least;
 }
+
+// Orthonormal columns, row-major, to which more are added.
+class Basis {
+ public:
+  Basis(std::int64_t rows, std::int64_t most, std::uint64_t seed)
+      : rows_(rows), seed_(seed), values_(Tensor::uninitialized(DType::f32, {rows, most})) {}
+
+  std::int64_t cols() const { return cols_; }
+  ConstMatrix view() const { return {values_.as<float>(), rows_, cols_, values_.shape()[1], 1}; }
+  ConstMatrix block(std::int64_t first, std::int64_t count) const {
+    return {values_.as<float>() + first, rows_, count, values_.shape()[1], 1};
+  }
+
+  // Adds directions with which the columns of y are in the span. Again and again, mostly twice, until what is taken off
+  // is no more than rounding (Giraud, Langou, Rozložník, Comput. Math. Appl. 50, 2005).
+  void append(Tensor y) {
+    constexpr double kNear = 0.9;
+    constexpr int kMostPasses = 5;
+    bool done = false;
+    for (int pass = 0; !done && pass < kMostPasses; ++pass) {
+      const bool within = leave_rest(y);
+      done = orthonormal_basis(y) > kNear && pass > 0 && !within;
+    }
+    const std::int64_t count = y.shape()[1];
+    for (std::int64_t i = 0; i < rows_; ++i)
+      std::copy_n(y.as<float>() + i * count, count, values_.as<float>() + i * values_.shape()[1] + cols_);
+    cols_ += count;
+  }
+
+ private:
+  // Takes off y what is in the span. Whether a column was, up to rounding: a random one is in its place.
+  bool leave_rest(Tensor& y) {
+    constexpr double kWithin = 1e-10;  // of a column's square
+    const std::vector<double> before = squares(y);
+    if (cols_ > 0) {
+      Tensor inner = product(view().transposed(), petrain::view(y));
+      for (std::int64_t i = 0; i < inner.size(); ++i) inner.as<float>()[i] *= -1;
+      gemm(view(), petrain::view(inner), y.as<float>(), y.shape()[1], true);
+    }
+    const std::vector<double> after = squares(y);
+    const std::int64_t count = y.shape()[1];
+    bool within = false;
+    std::vector<float> random(static_cast<std::size_t>(rows_));
+    for (std::int64_t j = 0; j < count; ++j) {
+      const auto column = static_cast<std::size_t>(j);
+      if (after[column] > kWithin * before[column]) continue;
+      within = true;
+      fill_normal(seed_, static_cast<std::uint64_t>(cols_ + j + 1), 0, 1, random.data(), rows_);
+      for (std::int64_t i = 0; i < rows_; ++i) y.as<float>()[i * count + j] = random[static_cast<std::size_t>(i)];
+    }
+    return within;
+  }
+
+  static std::vector<double> squares(const Tensor& y) {
+    const std::int64_t count = y.shape()[1];
+    std::vector<double> sums(static_cast<std::size_t>(count));
+    for (const float *row = y.as<float>(), *end = row + y.size(); row != end; row += count) {
+      for (std::int64_t j = 0; j < count; ++j)
+        sums[static_cast<std::size_t>(j)] += static_cast<double>(row[j]) * row[j];
+    }
+    return sums;
+  }
+
+  std::int64_t rows_, cols_ = 0;
+  std::uint64_t seed_;
+  Tensor values_;
+};
+
+// A V = U B, which grows step by step.
+class Bidiagonalization {
+ public:
+  Bidiagonalization(const ConstMatrix& a, std::int64_t most, std::uint64_t seed)
+      : a_(a),
+        most_(most),
+        u_(a.rows, most, seed),
+        v_(a.cols, most, seed),
+        b_(DType::f32, {most, most}),
+        next_(DType::f32, {a.cols, std::min(kBlock, most)}) {
+    fill_normal(seed, 0, 0, 1, next_.as<float>(), next_.size());
+  }
+
+  std::int64_t size() const { return v_.cols(); }
+
+  void step() {
+    const std::int64_t first = size();
+    if (first > 0) next_ = product(a_.transposed(), u_.block(last_, std::min(kBlock, most_ - first)));
+    last_ = first;
+    v_.append(std::move(next_));
+    const Tensor image = product(a_, v_.block(first, size() - first));
+    u_.append(image.clone());
+    gemm(u_.view().transposed(), view(image), b_.as<float>() + first, most_);
+  }
+
+  std::vector<double> squares() const { return symmetric_eigenvalues(gram(inner())); }  // of B's singular values
+
+  SingularTriplets triplets(std::int64_t k) const {
+    const SingularTriplets small = lift(inner(), symmetric_eigen(gram(inner())).vectors, k);
+    return {multiply(u_.view(), small.u, k), multiply(v_.view(), small.v, k), small.s};
+  }
+
+ private:
+  ConstMatrix inner() const { return {b_.as<float>(), size(), size(), most_, 1}; }
+
+  const ConstMatrix& a_;
+  std::int64_t most_, last_ = 0;
+  Basis u_, v_;
+  Tensor b_, next_;
+};
+
+std::int64_t blocks(std::int64_t count) { return (count + kBlock - 1) / kBlock; }
 
 }  // namespace
 
 SingularTriplets randomized_svd(const ConstMatrix& a, double square, std::int64_t k, const SvdOptions& options) {
   const std::int64_t l = k + std::min(options.oversample, a.cols - k);
-  Tensor start(DType::f32, {a.cols, l});
-  fill_normal(options.seed, 0, 0, 1, start.as<float>(), start.size());
-  Tensor q = product(a, view(start));
-  double captured = 0;
-  for (std::int64_t i = 0; i < options.n_iter.value_or(kMostIterations); ++i) {
-    orthonormal_basis(q, false);
-    Tensor z = product(a.transposed(), view(q));
-    const double before = std::exchange(captured, orthonormal_basis(z, false));  // ‖AᵀQ‖²: it only grows
-    q = product(a, view(z));
-    if (!options.n_iter && captured - before <= std::max(kGainThatCounts * (square - captured), kNoise * square)) break;
+  const std::int64_t steps = blocks(l) + options.n_iter.value_or(kMostTimes * blocks(l));
+  const std::int64_t most = std::min(a.cols, steps * kBlock);
+  Bidiagonalization growing(a, most, options.seed);
+  double captured = 0, gain = square;
+  while (growing.size() < most) {
+    growing.step();
+    if (options.n_iter || growing.size() < l) continue;
+    const std::vector<double> squares = growing.squares();
+    const double before = std::exchange(captured, std::accumulate(squares.begin(), squares.begin() + k, 0.0));
+    const double ratio = (captured - before) / std::exchange(gain, captured - before);
+    // Gains fall faster and faster: those to come are at most what a geometric series would give.
+    const double to_come = ratio < 1 ? gain * ratio / (1 - ratio) : gain;
+    if (to_come <= std::max(kGainThatCounts * (square - captured), kNoise * square)) break;
+    if (growing.size() < most) growing.step();  // a look at every other one: it costs as much as a step
   }
-  orthonormal_basis(q, true);
-  const Tensor z = product(a.transposed(), view(q));  // A ≈ Q Zᵀ
-  const SymmetricEigen eigen = symmetric_eigen(gram(view(z)));
-  SingularTriplets triplets = lift(view(z), eigen.vectors, k);  // Z = V diag(s) Wᵀ, so A ≈ (Q W) diag(s) Vᵀ
-  WideMatrix u = multiply(view(q), triplets.v, k);
-  triplets.v = std::exchange(triplets.u, std::move(u));
-  return triplets;
+  return growing.triplets(k);
 }
 
 }  // namespace petrain

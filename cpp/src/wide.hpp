@@ -36,5 +36,6 @@ struct SymmetricEigen {
   WideMatrix vectors;
 };
 SymmetricEigen symmetric_eigen(const WideMatrix& matrix);
+std::vector<double> symmetric_eigenvalues(const WideMatrix& matrix);
 
 }  // namespace petrain
