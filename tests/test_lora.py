@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ml_dtypes
 import numpy as np
+import petrain
 import pytest
 from petrain import lora, lowrank, optim, quant
 from petrain.quant import HessianObserver, quantize
@@ -86,6 +87,8 @@ def test_it_begins_as_what_the_base_gives(kind, use_dora):
     assert not zero.lora_B.any()
     assert 0.9 / 8 < np.abs(zero.lora_A).max() <= 1 / 8
     assert (zero.lora_A != lora.Linear(base, rank=4).lora_A).all()
+    if isinstance(base, quant.QuantTensor):
+        np.testing.assert_array_equal(zero(x), quant.linear(x, base, weight_only=True))
     pissa = lora.Linear(base, rank=4, use_dora=use_dora, alpha=3, init="pissa")
     for layer in (zero, pissa):
         assert np.abs(layer(x) - expected).max() < 1e-6 * largest
@@ -223,6 +226,26 @@ def test_a_row_of_zeros_has_no_direction():
     layer.backward(normal(5, 3))
     assert all(np.isfinite(gradient).all() for gradient in layer.gradients().values())
     assert not layer.merged_weight()[1].any()
+
+
+def test_micro_batches_accumulate_to_the_whole_batch():
+    layer, x, target = task("bfloat16", use_dora=True)
+    groups = lora.parameter_groups({"layer": moved(layer)}, lr=0.01)
+    opt = optim.SGD(groups)
+    acc = petrain.GradAccumulator({name: array for group in groups for name, array in group["params"].items()})
+    for part in (slice(0, 16), slice(16, 64)):
+        error = layer.forward(x[part], training=True) - target[part]
+        layer.backward(2 * error / error.size, input_gradient=False)
+        acc.add(lora.gradients({"layer": layer}), weight=len(error))
+    before = {name: array.copy() for name, array in layer.parameters().items()}
+    error = layer.forward(x, training=True) - target
+    layer.backward(2 * error / error.size)
+    opt.step(acc)
+    for group in groups:
+        for name, array in group["params"].items():
+            part = name.removeprefix("layer.")
+            moved_by = (before[part] - array) / group["lr"]
+            np.testing.assert_allclose(moved_by, layer.gradients()[part], rtol=2e-3, atol=2e-3)
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 
 import ml_dtypes
 import numpy as np
@@ -84,6 +85,21 @@ def test_16_bits(tmp_path, dtype):
     np.testing.assert_array_equal(tensors[A], layer.lora_A.astype(number))
     again = lora.load(tmp_path, {"block.fc.weight": W})["block.fc"]
     np.testing.assert_array_equal(again.lora_B, layer.lora_B.astype(number).astype(np.float32))
+
+
+def test_bfloat16_without_ml_dtypes(tmp_path, monkeypatch):
+    lora.save(tmp_path, {"block.fc": trained()}, dtype="bfloat16")
+    expected = lora.load(tmp_path, {"block.fc.weight": W})["block.fc"](X)
+    monkeypatch.setattr("petrain.lora.files.load_tensors", without_ml_dtypes)
+    np.testing.assert_array_equal(lora.load(tmp_path, {"block.fc.weight": W})["block.fc"](X), expected)
+    monkeypatch.setitem(sys.modules, "ml_dtypes", None)
+    with pytest.raises(ValueError, match='dtype: expected "float32" or "float16" without ml_dtypes, got "bfloat16"'):
+        lora.save(tmp_path, {"block.fc": trained()}, dtype="bfloat16")
+
+
+def without_ml_dtypes(path):
+    tensors, metadata = load_tensors(path)
+    return {name: array.view(np.uint16) for name, array in tensors.items()}, metadata
 
 
 def test_quantized_and_16_bit_bases(tmp_path):
@@ -196,11 +212,10 @@ HOSTILE = {
     "something new": ({"use_next_idea": True}, '"use_next_idea": expected it to be unused, got true'),
     "pattern a list": ({"rank_pattern": ["fc"]}, r'rank_pattern: expected an object, got \["fc"\]'),
     "pattern of text": ({"rank_pattern": {"fc": "2"}}, 'rank_pattern: expected an integer of 1 or more, got "2"'),
-    "pattern not a pattern": ({"rank_pattern": {"(": 2}}, r'rank_pattern: expected a regular expression, got "\("'),
-    "slow pattern": (
-        {"alpha_pattern": {"(a+)+": 2}},
-        r'alpha_pattern: expected patterns with at most one of .*, got "\(',
-    ),
+    "pattern not a pattern": ({"rank_pattern": {"[": 2}}, r'rank_pattern: expected a regular expression, got "\["'),
+    "pattern of a group": ({"alpha_pattern": {"(a|a)": 2}}, r'alpha_pattern: expected patterns .*, got "\(a|a\)"'),
+    "slow pattern": ({"alpha_pattern": {r"a\\*a*a": 2}}, "alpha_pattern: expected patterns of at most one repetition"),
+    "long pattern": ({"alpha_pattern": {"a" * 1100: 2}}, "alpha_pattern: expected patterns of at most one repetition"),
     "no A": ({"tensors": {A: None}}, "module 'block.fc': expected the tensors lora_A, lora_B, got lora_B"),
     "no tensors": ({"tensors": {A: None, B: None}}, "expected at least one adapted module, got none"),
     "magnitude without DoRA": ({"tensors": {M: np.ones(6, np.float32)}}, "expected the tensors lora_A, lora_B, got"),
@@ -270,3 +285,40 @@ def test_what_is_no_file_is_refused(tmp_path):
         lora.load(tmp_path, {"block.fc.weight": W})
     with pytest.raises(IsADirectoryError, match="expected a file, got a folder"):
         lora.save(tmp_path, {"block.fc": trained()})
+
+
+ODD = [None, True, False, 0, -1, 1, 2, 1.5, 1e400, 2**70, "", "x", "LORA", [], ["x"], {}, {"x": None}, {"fc": 2}, [[]]]
+
+
+def test_a_configuration_with_any_odd_value_loads_or_is_refused(tmp_path):
+    write(tmp_path)
+    config = config_of(tmp_path)
+    loaded = 0
+    for name in [*config, "lora_bias", "layer_replication", "new"]:
+        for odd in ODD:
+            (tmp_path / CONFIG).write_text(json.dumps({**config, name: odd}))
+            try:
+                layer = lora.load(tmp_path, {"block.fc.weight": W})["block.fc"]
+            except petrain.Error as error:
+                assert "expected" in str(error)  # noqa: PT017
+            else:
+                assert np.isfinite(layer(X)).all()
+                loaded += 1
+    assert 100 < loaded < len(ODD) * len(config)
+
+
+def test_files_with_changed_bytes_load_or_are_refused(tmp_path):
+    write(tmp_path)
+    rng = np.random.default_rng(0)
+    for name in (CONFIG, WEIGHTS):
+        right = (tmp_path / name).read_bytes()
+        for _ in range(300):
+            wrong = bytearray(right)
+            for place in rng.integers(len(right), size=rng.integers(1, 4)):
+                wrong[place] = rng.integers(256)
+            (tmp_path / name).write_bytes(wrong[: rng.integers(len(right) // 2, len(right) + 1)])
+            try:
+                lora.load(tmp_path, {"block.fc.weight": W})
+            except petrain.Error as error:
+                assert "expected" in str(error)  # noqa: PT017
+        (tmp_path / name).write_bytes(right)

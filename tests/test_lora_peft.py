@@ -17,7 +17,7 @@ with warnings.catch_warnings():
 
 pytestmark = pytest.mark.filterwarnings("default")
 
-SIZES = {"up": (12, 8), "block.down": (10, 12), "block.deep.head": (6, 10)}
+SIZES = {"up": (12, 8), "block.down": (10, 12), "block.deep.up": (6, 10)}
 CASES = {
     "LoRA": {"r": 3, "lora_alpha": 7},
     "rsLoRA": {"r": 4, "lora_alpha": 5, "use_rslora": True},
@@ -27,7 +27,7 @@ CASES = {
         "r": 2,
         "lora_alpha": 4,
         "rank_pattern": {"down": 3, "block.deep.*": 1},
-        "alpha_pattern": {"^up": 9, r"de\w+.head": 2},
+        "alpha_pattern": {"^up": 9, r"de\w+.up": 2},
     },
     "gaussian": {"r": 2, "lora_alpha": 4, "init_lora_weights": "gaussian"},
     "PiSSA": {"r": 2, "lora_alpha": 4, "init_lora_weights": "pissa"},
@@ -40,11 +40,11 @@ class Tiny(torch.nn.Module):
         super().__init__()
         self.up = torch.nn.Linear(8, 12)
         self.block = torch.nn.ModuleDict(
-            {"down": torch.nn.Linear(12, 10, bias=False), "deep": torch.nn.ModuleDict({"head": torch.nn.Linear(10, 6)})}
+            {"down": torch.nn.Linear(12, 10, bias=False), "deep": torch.nn.ModuleDict({"up": torch.nn.Linear(10, 6)})}
         )
 
     def forward(self, x):
-        return self.block["deep"]["head"](torch.relu(self.block["down"](torch.relu(self.up(x)))))
+        return self.block["deep"]["up"](torch.relu(self.block["down"](torch.relu(self.up(x)))))
 
 
 def tiny(dtype=torch.float32):
@@ -55,7 +55,7 @@ def tiny(dtype=torch.float32):
 def run(layers, x):
     hidden = np.maximum(layers["up"](x), 0)
     hidden = np.maximum(layers["block.down"](hidden), 0)
-    return layers["block.deep.head"](hidden)
+    return layers["block.deep.up"](hidden)
 
 
 def state_of(model):
