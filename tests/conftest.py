@@ -12,7 +12,15 @@ settings.load_profile("petrain")
 
 # Front ends whose arithmetic other files test: once in a run of all checks, not for every instruction set and count of
 # threads.
-FRONT_ENDS = ("test_torch", "test_schedules", "test_exchange", "test_quant_files", "test_readme", "test_qat_torch")
+FRONT_ENDS = (
+    "test_torch",
+    "test_schedules",
+    "test_exchange",
+    "test_quant_files",
+    "test_readme",
+    "test_qat_torch",
+    "test_lora_peft",
+)
 
 
 def pytest_collection_modifyitems(items):

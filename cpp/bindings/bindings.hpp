@@ -11,6 +11,7 @@ void register_cpu(py::module_& module);
 void register_model(py::module_& module);
 void register_nn(py::module_& module);
 void register_lowrank(py::module_& module);
+void register_lowrank_linear(py::module_& module);
 void register_optim(py::module_& module);
 void register_safetensors(py::module_& module);
 void register_qat(py::module_& module);

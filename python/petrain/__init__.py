@@ -8,7 +8,7 @@
 4.899
 """
 
-from petrain import compress, files, lowrank, nn, optim, quant
+from petrain import compress, files, lora, lowrank, nn, optim, quant
 from petrain._core import Error, __version__, cpu_info, get_num_threads, set_num_threads
 from petrain._install import get_cmake_dir, get_include
 from petrain.accumulate import GradAccumulator
@@ -25,6 +25,7 @@ __all__ = [
     "get_include",
     "get_num_threads",
     "load",
+    "lora",
     "lowrank",
     "nn",
     "optim",

@@ -44,6 +44,10 @@ __all__: list[str] = [
     "factorize_outputs",
     "fake_quantize",
     "fake_quantize_backward",
+    "frozen_backward",
+    "frozen_forward",
+    "frozen_merged",
+    "frozen_row_norms",
     "get_num_threads",
     "gptq",
     "init_normal",
@@ -52,6 +56,8 @@ __all__: list[str] = [
     "load_model",
     "load_quant",
     "low_rank_int8",
+    "low_rank_linear",
+    "low_rank_linear_backward",
     "low_rank_product",
     "lsq_factor",
     "lsq_scale",
@@ -607,6 +613,35 @@ def fake_quantize_backward(
     scale_gradient: typing.Any,
     factor: typing.SupportsFloat | typing.SupportsIndex,
 ) -> None: ...
+def frozen_backward(base: typing.Any, gradient: typing.Any) -> numpy.ndarray:
+    """
+    dy W
+    """
+
+def frozen_forward(base: typing.Any, x: typing.Any) -> numpy.ndarray:
+    """
+    x Wᵀ
+    """
+
+def frozen_merged(
+    base: typing.Any,
+    a: typing.Any,
+    b: typing.Any,
+    scale: typing.SupportsFloat | typing.SupportsIndex,
+    factors: typing.Any,
+    dtype: str,
+) -> numpy.ndarray:
+    """
+    W + scale A B, its rows times the factors unless they are None.
+    """
+
+def frozen_row_norms(
+    base: typing.Any, a: typing.Any, b: typing.Any, scale: typing.SupportsFloat | typing.SupportsIndex
+) -> numpy.ndarray:
+    """
+    Of W + scale A B.
+    """
+
 def get_num_threads() -> int:
     """
     The most threads that one call may use.
@@ -648,6 +683,31 @@ def low_rank_int8(
     y_params: tuple[typing.SupportsFloat | typing.SupportsIndex, typing.SupportsInt | typing.SupportsIndex, str] | None,
     weight_only: bool,
 ) -> numpy.ndarray: ...
+def low_rank_linear(
+    x: typing.Any,
+    a: typing.Any,
+    b: typing.Any,
+    bias: typing.Any,
+    scale: typing.SupportsFloat | typing.SupportsIndex,
+    y: typing.Any,
+) -> tuple:
+    """
+    (y, scale x Bᵀ); y None: a new array, else it is added to.
+    """
+
+def low_rank_linear_backward(
+    gradient: typing.Any,
+    x: typing.Any,
+    a: typing.Any,
+    b: typing.Any,
+    inner: typing.Any,
+    scale: typing.SupportsFloat | typing.SupportsIndex,
+    dx: typing.Any,
+) -> tuple:
+    """
+    The gradients of x, a, b and a bias; dx: an array to which that of x is added, or whether it is wanted.
+    """
+
 def low_rank_product(a: typing.Any, b: typing.Any) -> numpy.ndarray: ...
 def lsq_factor(
     shape: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex],

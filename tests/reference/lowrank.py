@@ -37,3 +37,13 @@ def smallest_rank(w, energy=None, rel_error=None):
         if squares[rank:].sum() / squares.sum() <= allowed:
             return rank
     return len(squares)
+
+
+def linear(x, a, b, bias=0.0):
+    return x @ (a @ b).T + bias
+
+
+def linear_backward(gradient, x, a, b):
+    """Gradients of x, a, b and bias."""
+    dw = gradient.T @ x
+    return gradient @ (a @ b), dw @ b.T, a.T @ dw, gradient.sum(axis=0)

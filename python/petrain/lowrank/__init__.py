@@ -6,5 +6,15 @@ gives the same bits for any number of threads.
 
 from petrain.lowrank.decomposition import svd
 from petrain.lowrank.factors import LowRank, factorize
+from petrain.lowrank.layer import LowRankCost, LowRankGradients, cost, linear, linear_backward
 
-__all__ = ["LowRank", "factorize", "svd"]
+__all__ = [
+    "LowRank",
+    "LowRankCost",
+    "LowRankGradients",
+    "cost",
+    "factorize",
+    "linear",
+    "linear_backward",
+    "svd",
+]
