@@ -16,9 +16,8 @@
 namespace petrain {
 namespace {
 
-// Rows that are read at a time: as many as a product takes in one step (gemm.cpp, kBlockK), so that sums over them have
-// the order of a whole product.
-constexpr std::int64_t kRows = 256;
+// Rows that are read at a time, so that sums over them have the order of a whole product.
+constexpr std::int64_t kRows = kGemmDepth;
 constexpr std::int64_t kStep = Dequantizer::kMostElements;
 
 std::int64_t rows_of(const ConstTensorView& array, std::int64_t features, const std::string& what) {

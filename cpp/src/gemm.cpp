@@ -12,9 +12,10 @@ namespace {
 
 // A block of A (kBlockM × kBlockK) stays in the second-level cache, a strip of B (kBlockK × kBlockN) in the third.
 // kGroupN columns are the unit of work beside kBlockM rows, so that short matrices too use all threads.
-constexpr std::int64_t kBlockM = 96, kBlockK = 384, kBlockN = 4096, kGroupN = 256;
+constexpr std::int64_t kBlockM = 96, kBlockK = 512, kBlockN = 4096, kGroupN = 256;
 // Where B has few columns, A is read where it lies; its rows in long pieces.
-constexpr std::int64_t kFewColumns = 32, kLongK = 2048;
+constexpr std::int64_t kFewColumns = 32, kLongK = 1024;
+static_assert(kGemmDepth % kBlockK == 0 && kGemmDepth % kLongK == 0);
 static_assert(kBlockM % 12 == 0 && kBlockM % 6 == 0 && kGroupN % 32 == 0, "whole panels of every instruction set");
 
 constexpr std::int64_t blocks(std::int64_t size, std::int64_t block) { return (size + block - 1) / block; }

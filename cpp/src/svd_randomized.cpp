@@ -98,15 +98,14 @@ class Basis {
     return {values_.as<float>() + first, rows_, count, values_.shape()[1], 1};
   }
 
-  // Adds directions with which the columns of y are in the span. Again and again, mostly twice, until what is taken off
-  // is no more than rounding (Giraud, Langou, Rozložník, Comput. Math. Appl. 50, 2005).
+  // Adds directions with which the columns of y are in the span. Again and again, mostly twice, until little is taken
+  // off that rounding could have left behind (Giraud, Langou, Rozložník, Comput. Math. Appl. 50, 2005).
   void append(Tensor y) {
-    constexpr double kNear = 0.9;
+    constexpr double kMostOff = 0.5;
     constexpr int kMostPasses = 5;
-    bool done = false;
-    for (int pass = 0; !done && pass < kMostPasses; ++pass) {
-      const bool within = leave_rest(y);
-      done = orthonormal_basis(y) > kNear && pass > 0 && !within;
+    for (int pass = 0; pass < kMostPasses; ++pass) {
+      const double left = leave_rest(y), apart = orthonormal_basis(y);
+      if (std::min(left, apart) > kMostOff) break;
     }
     const std::int64_t count = y.shape()[1];
     for (std::int64_t i = 0; i < rows_; ++i)
@@ -115,9 +114,10 @@ class Basis {
   }
 
  private:
-  // Takes off y what is in the span. Whether a column was, up to rounding: a random one is in its place.
-  bool leave_rest(Tensor& y) {
-    constexpr double kWithin = 1e-10;  // of a column's square
+  // Takes off y what is in the span. Returns how much was left of the square of that column which lost most, where
+  // that is no more than rounding 0, and a random column is in its place.
+  double leave_rest(Tensor& y) {
+    constexpr double kRounding = 1e-10;
     const std::vector<double> before = squares(y);
     if (cols_ > 0) {
       Tensor inner = product(view().transposed(), petrain::view(y));
@@ -126,16 +126,19 @@ class Basis {
     }
     const std::vector<double> after = squares(y);
     const std::int64_t count = y.shape()[1];
-    bool within = false;
+    double least = 1;
     std::vector<float> random(static_cast<std::size_t>(rows_));
     for (std::int64_t j = 0; j < count; ++j) {
       const auto column = static_cast<std::size_t>(j);
-      if (after[column] > kWithin * before[column]) continue;
-      within = true;
+      if (after[column] > kRounding * before[column]) {
+        least = std::min(least, after[column] / before[column]);
+        continue;
+      }
+      least = 0;
       fill_normal(seed_, static_cast<std::uint64_t>(cols_ + j + 1), 0, 1, random.data(), rows_);
       for (std::int64_t i = 0; i < rows_; ++i) y.as<float>()[i * count + j] = random[static_cast<std::size_t>(i)];
     }
-    return within;
+    return least;
   }
 
   static std::vector<double> squares(const Tensor& y) {

@@ -45,7 +45,7 @@ std::pair<Tensor, Tensor> as_bfloat16(const Tensor& values) {
 }  // namespace
 
 TEST(a_frozen_weight_gives_the_bits_of_a_float32_copy) {
-  for (const auto& [out, in] : {std::pair{1, 1}, {3, 5}, {256, 64}, {257, 130}, {700, 96}}) {
+  for (const auto& [out, in] : {std::pair{1, 1}, {3, 5}, {1024, 64}, {1025, 130}, {2100, 24}, {2500, 96}}) {
     const Tensor values = random_matrix(out, in, 1), x = random_matrix(7, in, 2), dy = random_matrix(7, out, 3);
     const auto [brain, wide] = as_bfloat16(values);
     const QuantTensor integers = quantize(constant(values), {.bits = 4, .scheme = Scheme::asymmetric});
