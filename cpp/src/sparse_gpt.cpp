@@ -1,7 +1,6 @@
 // As gptq.cpp has it, with H = R Rᵀ, R upper triangular: given the errors e of the columns before j, the best value of
 // weight j is w[j] + Σ e[i] R[i][j] / R[j][j]. A weight that stays takes that value, one that goes takes 0.
 #include <algorithm>
-#include <cfloat>
 #include <cmath>
 #include <utility>
 
@@ -16,12 +15,6 @@ namespace {
 
 // Columns whose errors are added to the rest of the row at once.
 constexpr std::int64_t kColumns = 128;
-
-// Within float32. NaN, which a nearly singular H can make of an infinite adjustment, becomes 0.
-float to_float(double x) {
-  if (std::isnan(x)) return 0;
-  return static_cast<float>(std::clamp<double>(x, -static_cast<double>(FLT_MAX), static_cast<double>(FLT_MAX)));
-}
 
 class SparseGpt {
  public:
@@ -108,13 +101,11 @@ class SparseGpt {
   // For `group` columns from j on: by the weights with the adjustment that is best while none of these is pruned,
   // w + y with y R = sums, R here the group's block on the diagonal. Pruning one costs ((w + y) R[j][j])² at least.
   void choose(std::int64_t row, std::int64_t j, std::int64_t group, std::int64_t begin, const double* sums, Own& own) {
+    const double* r = own.diagonal.data() + (j - begin) * (kColumns + 1);
     double* y = own.scratch.data();
+    solve_upper(r, kColumns, sums + j, group, y);
     for (std::int64_t l = 0; l < group; ++l) {
-      const double* r = own.diagonal.data() + (j - begin) * kColumns + j - begin + l;  // its column
-      double sum = sums[j + l];
-      for (std::int64_t m = 0; m < l; ++m) sum -= y[m] * r[m * kColumns];
-      y[l] = sum / r[l * kColumns];
-      own.scores[l] = to_float(std::abs((weight(row, j + l) + y[l]) * r[l * kColumns]));
+      own.scores[l] = to_float(std::abs((weight(row, j + l) + y[l]) * r[l * (kColumns + 1)]));
     }
     std::int64_t keep = options_.keep;
     if (options_.pool == 0) keep = options_.keep * (j + group) / k_ - options_.keep * j / k_;

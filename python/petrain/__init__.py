@@ -8,7 +8,7 @@
 4.899
 """
 
-from petrain import compress, distill, files, lowrank, nn, optim, quant
+from petrain import compress, distill, files, lowrank, nn, optim, prune, quant
 from petrain._core import Error, __version__, cpu_info, get_num_threads, set_num_threads
 from petrain._install import get_cmake_dir, get_include
 from petrain.accumulate import GradAccumulator
@@ -29,6 +29,7 @@ __all__ = [
     "lowrank",
     "nn",
     "optim",
+    "prune",
     "quant",
     "save",
     "set_num_threads",
