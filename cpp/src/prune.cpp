@@ -35,6 +35,17 @@ void keep_in_small_pool(const float* scores, std::int64_t size, std::int64_t kee
   }
 }
 
+// Of elements of the size of T.
+template <class T>
+void zero_pruned(std::byte* bytes, const std::uint8_t* keep, std::int64_t size) {
+  for (std::int64_t i = 0; i < size; ++i) {
+    T value;
+    std::memcpy(&value, bytes + i * static_cast<std::int64_t>(sizeof(T)), sizeof(T));
+    value = keep[i] != 0 ? value : T{0};
+    std::memcpy(bytes + i * static_cast<std::int64_t>(sizeof(T)), &value, sizeof(T));
+  }
+}
+
 }  // namespace
 
 // The key of the last one that is kept, digit by digit from the top, by counting; then those above it, and the first of
@@ -120,10 +131,8 @@ void apply_masks(std::span<const TensorView> arrays, std::span<const ConstTensor
   for (std::size_t a = 0; a < arrays.size(); ++a) {
     const std::string what = "mask " + std::to_string(a);
     require(masks[a], DType::u8, arrays[a].shape, what);
-    for (const TensorView& array : arrays) {
-      if (share_memory(array, masks[a])) {
-        throw std::invalid_argument(what + ": expected memory of its own, got some of an array");
-      }
+    if (share_memory(arrays[a], masks[a])) {
+      throw std::invalid_argument(what + ": expected memory of its own, got some of its array");
     }
     for_each_chunk(a, arrays[a].size(), [&](std::size_t array, std::int64_t begin, std::int64_t size) {
       chunks.push_back({array, begin, size});
@@ -131,12 +140,13 @@ void apply_masks(std::span<const TensorView> arrays, std::span<const ConstTensor
   }
   parallel_for(static_cast<std::int64_t>(chunks.size()), [&](std::int64_t c) {
     const Chunk& chunk = chunks[c];
-    const auto width = static_cast<std::int64_t>(dtype_size(arrays[chunk.array].dtype));
-    auto* bytes = arrays[chunk.array].as<std::byte>() + chunk.begin * width;
+    const std::size_t width = dtype_size(arrays[chunk.array].dtype);
+    auto* bytes = arrays[chunk.array].as<std::byte>() + static_cast<std::size_t>(chunk.begin) * width;
     const auto* keep = masks[chunk.array].as<std::uint8_t>() + chunk.begin;
-    for (std::int64_t i = 0; i < chunk.size; ++i) {
-      if (keep[i] == 0) std::memset(bytes + i * width, 0, static_cast<std::size_t>(width));
-    }
+    if (width == 1) zero_pruned<std::uint8_t>(bytes, keep, chunk.size);
+    if (width == 2) zero_pruned<std::uint16_t>(bytes, keep, chunk.size);
+    if (width == 4) zero_pruned<std::uint32_t>(bytes, keep, chunk.size);
+    if (width == 8) zero_pruned<std::uint64_t>(bytes, keep, chunk.size);
   });
 }
 

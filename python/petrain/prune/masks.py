@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import overload
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +20,13 @@ def _greatest(scores: Array, pool: int, keep: int) -> Mask:
     return _core.keep_greatest(scores, max(pool, 1), keep).view(np.bool_)
 
 
-def unstructured(scores: Arrays | Array, sparsity: float) -> Mask | list[Mask] | dict[str, Mask]:
+@overload
+def unstructured(scores: Mapping[str, Array], sparsity: float) -> dict[str, Mask]: ...
+@overload
+def unstructured(scores: list[Array], sparsity: float) -> list[Mask]: ...
+@overload
+def unstructured(scores: Array, sparsity: float) -> Mask: ...
+def unstructured(scores: Array, sparsity: float) -> Mask | list[Mask] | dict[str, Mask]:
     """Prune the weights of the least scores, wherever they are.
 
     Args:
