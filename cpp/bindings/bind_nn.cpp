@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "arrays.hpp"
+#include "labels.hpp"
 #include "petrain/nn.hpp"
 #include "src/random.hpp"
 
@@ -243,16 +244,9 @@ void register_nn(py::module_& module) {
   module.def(
       "cross_entropy",
       [](py::handle logits, const py::array& labels) {
-        if (labels.dtype().kind() != 'i' && labels.dtype().kind() != 'u') {
-          throw std::invalid_argument("labels: expected integers, got " + std::string(py::str(labels.dtype())));
-        }
-        if (labels.ndim() != 1) {
-          throw std::invalid_argument("labels: expected shape (rows,), got " + std::to_string(labels.ndim()) +
-                                      " dimensions");
-        }
-        const auto indices = py::array_t<std::int64_t, py::array::c_style | py::array::forcecast>(labels);
+        const LabelArray indices = labels_from(labels);
         const ArrayRef ref = borrow(logits, "logits", Access::read);
-        Loss loss = cross_entropy(ref.view, {indices.data(), static_cast<std::size_t>(indices.size())});
+        Loss loss = cross_entropy(ref.view, span_of(indices));
         return py::make_tuple(loss.value, as_numpy(std::move(loss.gradient)));
       },
       py::arg("logits"), py::arg("labels"));

@@ -14,9 +14,11 @@ PYBIND11_MODULE(_core, module) {
   petrain::python::register_quant_rnn(module);
   petrain::python::register_calibrate(module);
   petrain::python::register_rounding(module);
+  petrain::python::register_prune(module);
   petrain::python::register_lowrank(module);
   petrain::python::register_lowrank_linear(module);
   petrain::python::register_safetensors(module);
   petrain::python::register_nn(module);
+  petrain::python::register_distill(module);
   petrain::python::register_model(module);
 }

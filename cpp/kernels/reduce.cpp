@@ -23,8 +23,13 @@ double sum_of_squares(const void* x, Storage storage, std::ptrdiff_t begin, std:
   return sum_lanes(lanes);
 }
 
+void add_squares_to(const float* __restrict x, double* __restrict sums, std::ptrdiff_t size) {
+#pragma omp simd
+  for (std::ptrdiff_t i = 0; i < size; ++i) sums[i] += static_cast<double>(x[i]) * static_cast<double>(x[i]);
+}
+
 }  // namespace
 
-extern const ReduceTable PETRAIN_TABLE(reduce) = {sum_of_squares};
+extern const ReduceTable PETRAIN_TABLE(reduce) = {sum_of_squares, add_squares_to};
 
 }  // namespace petrain::kernels

@@ -10,6 +10,7 @@ extern const FakeQuantTable PETRAIN_BASE_TABLE(fake_quant);
 extern const ActivationTable PETRAIN_BASE_TABLE(activation);
 extern const CalibrateTable PETRAIN_BASE_TABLE(calibrate);
 extern const ConvTable PETRAIN_BASE_TABLE(conv);
+extern const DistillTable PETRAIN_BASE_TABLE(distill);
 extern const GemmTable PETRAIN_BASE_TABLE(gemm);
 extern const GroupedGemmTable PETRAIN_TABLE(grouped_gemm);
 extern const IntGemmTable PETRAIN_TABLE(int_gemm);
@@ -28,6 +29,7 @@ extern const KernelTable PETRAIN_TABLE(kernels) = {
     .activation = &PETRAIN_BASE_TABLE(activation),
     .calibrate = &PETRAIN_BASE_TABLE(calibrate),
     .conv = &PETRAIN_BASE_TABLE(conv),
+    .distill = &PETRAIN_BASE_TABLE(distill),
     .gemm = &PETRAIN_BASE_TABLE(gemm),
     .grouped_gemm = &PETRAIN_TABLE(grouped_gemm),
     .int_gemm = &PETRAIN_TABLE(int_gemm),

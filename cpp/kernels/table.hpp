@@ -4,6 +4,7 @@
 #include "activation.hpp"
 #include "calibrate.hpp"
 #include "conv.hpp"
+#include "distill.hpp"
 #include "fake_quant.hpp"
 #include "gemm.hpp"
 #include "grouped_gemm.hpp"
@@ -25,6 +26,7 @@ struct KernelTable {
   const ActivationTable* activation;
   const CalibrateTable* calibrate;
   const ConvTable* conv;
+  const DistillTable* distill;
   const GemmTable* gemm;
   const GroupedGemmTable* grouped_gemm;
   const IntGemmTable* int_gemm;

@@ -121,15 +121,12 @@ class Gptq {
   // For the group that begins at column j: from its weights with the adjustment that is best while none of them is
   // rounded, y with y R = sums, R here the group's block on the diagonal.
   void set_scale(std::int64_t first, std::int64_t i, std::int64_t j, std::int64_t begin, Own& own) {
-    const double* sums = own.sums.data() + i * stride_;
+    const double* r = own.diagonal.data() + (j - begin) * (kColumns + 1);
     double* y = own.scratch.data();
+    solve_upper(r, kColumns, own.sums.data() + i * stride_ + j, rows_.group(), y);
     float low = FLT_MAX, high = -FLT_MAX;
     for (std::int64_t l = 0; l < rows_.group(); ++l) {
-      const double* r = own.diagonal.data() + (j - begin) * kColumns + j - begin + l;  // its column
-      double sum = sums[j + l];
-      for (std::int64_t m = 0; m < l; ++m) sum -= y[m] * r[m * kColumns];
-      y[l] = sum / r[l * kColumns];
-      const float adjusted = QuantizedRows::to_float(weight(first + i, j + l) + y[l]);
+      const float adjusted = to_float(weight(first + i, j + l) + y[l]);
       low = std::min(low, adjusted);
       high = std::max(high, adjusted);
     }

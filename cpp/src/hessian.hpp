@@ -2,6 +2,8 @@
 #pragma once
 
 #include <algorithm>
+#include <cfloat>
+#include <cmath>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -17,6 +19,12 @@ struct HessianAccess {
 };
 
 double mean_diagonal(const Panels& h);
+
+// Within float32. NaN, which a nearly singular H can make of an infinite adjustment, becomes 0.
+inline float to_float(double x) {
+  if (std::isnan(x)) return 0;
+  return static_cast<float>(std::clamp<double>(x, -static_cast<double>(FLT_MAX), static_cast<double>(FLT_MAX)));
+}
 
 // Throws std::invalid_argument unless w is a finite float32 (N, K) for this observer, which has seen something.
 void require_weight(const ConstTensorView& w, const HessianObserver& hessian);

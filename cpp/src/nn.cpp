@@ -5,6 +5,7 @@
 
 #include "checks.hpp"
 #include "isa.hpp"
+#include "labels.hpp"
 #include "threads.hpp"
 
 namespace petrain {
@@ -127,18 +128,9 @@ std::vector<NamedTensor> Sequential::tensors() const {
 }
 
 Loss cross_entropy(const ConstTensorView& logits, std::span<const std::int64_t> labels) {
-  if (logits.shape.size() != 2 || logits.size() == 0) {
-    throw std::invalid_argument("logits: expected shape (rows, classes), not empty, got " + shape_text(logits.shape));
-  }
-  require(logits, DType::f32, logits.shape, "logits");
+  require_logits(logits, "logits");
   const std::int64_t rows = logits.shape[0], classes = logits.shape[1];
-  require_count(labels.size(), static_cast<std::size_t>(rows), "labels");
-  for (std::int64_t row = 0; row < rows; ++row) {
-    if (labels[row] < 0 || labels[row] >= classes) {
-      throw std::invalid_argument("label " + std::to_string(row) + ": expected 0 to " + std::to_string(classes - 1) +
-                                  ", got " + std::to_string(labels[row]));
-    }
-  }
+  require_labels(labels, rows, classes);
   const auto& kernel = *active_kernels().nn;
   Loss loss{0, Tensor::uninitialized(DType::f32, logits.shape)};
   for (std::int64_t i = 0; i < rows; ++i) {

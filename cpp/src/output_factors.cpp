@@ -5,7 +5,6 @@
 #include <utility>
 
 #include "hessian.hpp"
-#include "quantized_rows.hpp"
 #include "svd.hpp"
 
 namespace petrain {
@@ -35,7 +34,7 @@ Tensor times_upper(const ConstTensorView& w, const Panels& r) {
         }
         for (std::int64_t i = 0; i < rows; ++i) {
           float* to = result.as<float>() + (first + i) * k;
-          for (std::int64_t j = 0; j < k; ++j) to[j] = QuantizedRows::to_float(own.product[i * stride + j]);
+          for (std::int64_t j = 0; j < k; ++j) to[j] = to_float(own.product[i * stride + j]);
         }
       });
   return result;
@@ -84,7 +83,7 @@ OutputFactors factorize_outputs(const ConstTensorView& w, const HessianObserver&
   OutputFactors factors{Tensor(DType::f32, {n, rank}), Tensor(DType::f32, {rank, k})};
   for (std::int64_t i = 0; i < n; ++i) {
     for (std::int64_t j = 0; j < rank; ++j) {
-      factors.a.as<float>()[i * rank + j] = QuantizedRows::to_float(triplets.u.row(i)[j] * roots[j]);
+      factors.a.as<float>()[i * rank + j] = to_float(triplets.u.row(i)[j] * roots[j]);
     }
   }
   using Own = std::pair<RowBlock, RowBlock>;
@@ -101,7 +100,7 @@ OutputFactors factorize_outputs(const ConstTensorView& w, const HessianObserver&
         solve_upper(values.data(), rows, r, sums.data());
         for (std::int64_t i = 0; i < rows; ++i) {
           float* to = factors.b.as<float>() + (first + i) * k;
-          for (std::int64_t j = 0; j < k; ++j) to[j] = QuantizedRows::to_float(values[i * stride + j]);
+          for (std::int64_t j = 0; j < k; ++j) to[j] = to_float(values[i * stride + j]);
         }
       });
   return factors;

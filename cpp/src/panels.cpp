@@ -45,4 +45,12 @@ void quadratic_forms(const Panels& h, const double* e, std::int64_t rows, double
   }
 }
 
+void solve_upper(const double* r, std::int64_t stride, const double* sums, std::int64_t size, double* y) {
+  for (std::int64_t j = 0; j < size; ++j) {
+    double sum = sums[j];
+    for (std::int64_t i = 0; i < j; ++i) sum -= y[i] * r[i * stride + j];
+    y[j] = sum / r[j * stride + j];
+  }
+}
+
 }  // namespace petrain

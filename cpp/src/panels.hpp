@@ -34,6 +34,9 @@ void add_product(const double* a, std::int64_t rows, std::int64_t k0, std::int64
 // read. `scratch`: as much as e.
 void quadratic_forms(const Panels& h, const double* e, std::int64_t rows, double* scratch, double* squares);
 
+// y with y R = sums, for an upper triangle R of a few rows, with `stride` doubles between them.
+void solve_upper(const double* r, std::int64_t stride, const double* sums, std::int64_t size, double* y);
+
 // The upper triangle R of H + damping · mean(diagonal of H) = R Rᵀ, in the place of H, whose part above the diagonal is
 // read. What is below the diagonal is 0. Throws std::invalid_argument where H is not positive definite.
 void factorize_upper(Panels& h, double damping);

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <algorithm>
-#include <cfloat>
 #include <cmath>
 #include <cstdint>
 #include <vector>
@@ -42,11 +41,6 @@ class QuantizedRows {
   }
   static float number(std::int8_t q, const QuantParams& params) {
     return static_cast<float>(q - params.zero_point) * params.scale;
-  }
-  // Within float32. NaN, which a nearly singular H can make of an infinite adjustment, becomes 0.
-  static float to_float(double x) {
-    if (std::isnan(x)) return 0;
-    return static_cast<float>(std::clamp<double>(x, -static_cast<double>(FLT_MAX), static_cast<double>(FLT_MAX)));
   }
 
  private:

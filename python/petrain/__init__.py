@@ -8,7 +8,7 @@
 4.899
 """
 
-from petrain import compress, files, lora, lowrank, nn, optim, quant
+from petrain import compress, distill, files, lora, lowrank, nn, optim, prune, quant
 from petrain._core import Error, __version__, cpu_info, get_num_threads, set_num_threads
 from petrain._install import get_cmake_dir, get_include
 from petrain.accumulate import GradAccumulator
@@ -20,6 +20,7 @@ __all__ = [
     "__version__",
     "compress",
     "cpu_info",
+    "distill",
     "files",
     "get_cmake_dir",
     "get_include",
@@ -29,6 +30,7 @@ __all__ = [
     "lowrank",
     "nn",
     "optim",
+    "prune",
     "quant",
     "save",
     "set_num_threads",

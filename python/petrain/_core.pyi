@@ -10,6 +10,7 @@ import os
 import typing
 
 __all__: list[str] = [
+    "ColumnSquares",
     "DenseWeight",
     "Error",
     "GradAccumulator",
@@ -31,14 +32,20 @@ __all__: list[str] = [
     "StepInfo",
     "TensorSteps",
     "Weight",
+    "apply_masks",
     "attach_fake_quantize",
+    "attention_transfer",
+    "block_means",
     "bound_scales",
     "check_hypers",
     "check_shape",
+    "compensate",
     "copy_bytes",
+    "cosine_loss",
     "cpu_info",
     "cross_entropy",
     "detach_fake_quantize",
+    "distillation",
     "embedding",
     "factorize",
     "factorize_outputs",
@@ -53,6 +60,8 @@ __all__: list[str] = [
     "init_normal",
     "init_uniform",
     "init_weight",
+    "keep_greatest",
+    "kl_div",
     "load_model",
     "load_quant",
     "low_rank_int8",
@@ -64,6 +73,7 @@ __all__: list[str] = [
     "manual_seed",
     "matmul_int",
     "mean_output",
+    "mse_loss",
     "output_square",
     "quantize",
     "range_params",
@@ -74,6 +84,8 @@ __all__: list[str] = [
     "save_model",
     "save_quant",
     "set_num_threads",
+    "soft_cross_entropy",
+    "sparse_gpt",
     "svd",
     "write_safetensors",
 ]
@@ -362,6 +374,13 @@ class HessianObserver:
     @property
     def in_features(self) -> int: ...
 
+class ColumnSquares:
+    def __init__(self, columns: typing.SupportsInt | typing.SupportsIndex) -> None: ...
+    def observe(self, x: typing.Any) -> None: ...
+    def sums(self) -> numpy.ndarray: ...
+    @property
+    def count(self) -> int: ...
+
 class Weight:
     """
     The weight of a linear layer, a float32 matrix (out, in) in the form in which it is stored.
@@ -516,6 +535,7 @@ class Sequential:
         Bytes of all stored arrays.
         """
 
+def apply_masks(arrays: collections.abc.Sequence, masks: collections.abc.Sequence) -> None: ...
 def attach_fake_quantize(
     optimizer: Optimizer,
     param: typing.SupportsInt | typing.SupportsIndex,
@@ -530,6 +550,12 @@ def attach_fake_quantize(
     ],
     out: typing.Any,
 ) -> None: ...
+def attention_transfer(student: typing.Any, teacher: typing.Any) -> tuple: ...
+def block_means(
+    scores: typing.Any,
+    rows: typing.SupportsInt | typing.SupportsIndex,
+    columns: typing.SupportsInt | typing.SupportsIndex,
+) -> numpy.ndarray: ...
 def bound_scales(
     scale: typing.Any,
     spec: tuple[
@@ -554,11 +580,15 @@ def check_shape(
     ValueError where the rule has no use for a parameter of this shape.
     """
 
+def compensate(
+    w: typing.Any, hessian: HessianObserver, mask: typing.Any, damping: typing.SupportsFloat | typing.SupportsIndex
+) -> tuple: ...
 def copy_bytes(targets: collections.abc.Sequence[typing.Any], sources: collections.abc.Sequence[typing.Any]) -> None:
     """
     Overwrites arrays, whatever their dtypes, with the bytes of as many others.
     """
 
+def cosine_loss(student: typing.Any, teacher: typing.Any) -> tuple: ...
 def cpu_info() -> dict:
     """
     The instruction set in use and those available, the number of threads, and whether OpenMP was built in.
@@ -566,6 +596,13 @@ def cpu_info() -> dict:
 
 def cross_entropy(logits: typing.Any, labels: numpy.ndarray) -> tuple[float, numpy.ndarray]: ...
 def detach_fake_quantize(optimizer: Optimizer, param: typing.SupportsInt | typing.SupportsIndex) -> None: ...
+def distillation(
+    student: typing.Any,
+    teacher: typing.Any,
+    labels: numpy.ndarray,
+    temperature: typing.SupportsFloat | typing.SupportsIndex,
+    alpha: typing.SupportsFloat | typing.SupportsIndex,
+) -> tuple: ...
 def embedding(table: QuantTensor, ids: typing.Any, dtype: str) -> numpy.ndarray: ...
 def factorize(
     w: typing.Any,
@@ -670,6 +707,12 @@ def init_uniform(
     seed: typing.SupportsInt | typing.SupportsIndex,
 ) -> None: ...
 def init_weight(array: typing.Any, init: str, seed: typing.SupportsInt | typing.SupportsIndex) -> None: ...
+def keep_greatest(
+    scores: typing.Any, pool: typing.SupportsInt | typing.SupportsIndex, keep: typing.SupportsInt | typing.SupportsIndex
+) -> numpy.ndarray: ...
+def kl_div(
+    student: typing.Any, teacher: typing.Any, temperature: typing.SupportsFloat | typing.SupportsIndex
+) -> tuple: ...
 def load_model(path: os.PathLike | str | bytes) -> Sequential: ...
 def load_quant(path: typing.Any) -> dict: ...
 def low_rank_int8(
@@ -736,6 +779,7 @@ def manual_seed(seed: typing.SupportsInt | typing.SupportsIndex) -> None:
 
 def matmul_int(a: typing.Any, b: typing.Any) -> numpy.ndarray: ...
 def mean_output(w: typing.Any, hessian: HessianObserver) -> numpy.ndarray: ...
+def mse_loss(student: typing.Any, teacher: typing.Any) -> tuple: ...
 def output_square(w: typing.Any, hessian: HessianObserver) -> float: ...
 def quantize(
     w: typing.Any,
@@ -778,6 +822,16 @@ def set_num_threads(count: typing.SupportsInt | typing.SupportsIndex) -> None:
     Set the most threads that one call may use. Raises ValueError where count < 1.
     """
 
+def soft_cross_entropy(
+    student: typing.Any, teacher: typing.Any, temperature: typing.SupportsFloat | typing.SupportsIndex
+) -> tuple: ...
+def sparse_gpt(
+    w: typing.Any,
+    hessian: HessianObserver,
+    pool: typing.SupportsInt | typing.SupportsIndex,
+    keep: typing.SupportsInt | typing.SupportsIndex,
+    damping: typing.SupportsFloat | typing.SupportsIndex,
+) -> tuple: ...
 def svd(
     a: typing.Any,
     k: typing.SupportsInt | typing.SupportsIndex,

@@ -89,9 +89,13 @@ void update_rules(const Emit& emit);
 void adafactor(const Emit& emit);
 void storage(const Emit& emit);
 void accumulation(const Emit& emit);
+// digest_distill.cpp
+void distillation_losses(const Emit& emit);
 // digest_nn.cpp
 void layers(const Emit& emit);
 void initial_values(const Emit& emit);
+// digest_prune.cpp
+void pruning(const Emit& emit);
 // digest_quant.cpp
 void quantization(const Emit& emit);
 void quantized_formats(const Emit& emit);
