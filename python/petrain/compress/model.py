@@ -1,4 +1,4 @@
-"""Whole models made small: low-rank factors under a byte budget, and int8.
+"""Low-rank factors under a byte budget, and int8, of whole models.
 
 A compressed model is a model as any other: it runs, it is saved and loaded, and what is float32 in it is trained on.
 
