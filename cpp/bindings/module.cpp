@@ -15,6 +15,7 @@ PYBIND11_MODULE(_core, module) {
   petrain::python::register_calibrate(module);
   petrain::python::register_rounding(module);
   petrain::python::register_lowrank(module);
+  petrain::python::register_knapsack(module);
   petrain::python::register_safetensors(module);
   petrain::python::register_nn(module);
   petrain::python::register_model(module);
