@@ -68,6 +68,7 @@ __all__: list[str] = [
     "save_model",
     "save_quant",
     "set_num_threads",
+    "solve_knapsack",
     "svd",
     "write_safetensors",
 ]
@@ -716,6 +717,16 @@ def save_quant(path: typing.Any, arrays: collections.abc.Mapping[str, QuantTenso
 def set_num_threads(count: typing.SupportsInt | typing.SupportsIndex) -> None:
     """
     Set the most threads that one call may use. Raises ValueError where count < 1.
+    """
+
+def solve_knapsack(
+    costs: typing.Any,
+    errors: typing.Any,
+    counts: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex],
+    budget: typing.SupportsInt | typing.SupportsIndex,
+) -> tuple[list[int], int, float, float, float]:
+    """
+    (options, cost, error, lower_bound, gap); the options of all layers in a row, so many of each.
     """
 
 def svd(
