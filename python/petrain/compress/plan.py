@@ -257,9 +257,8 @@ def _passed_over(chosen: Option, other: Option | None, timed: bool) -> str:
     if other is None:
         return ""
     if timed:
-        assert chosen.seconds is not None and other.seconds is not None
-        more = other.seconds - chosen.seconds
-        price = ("+" if more > 0 else "") + _time(more)
+        more = _nanoseconds(other) - _nanoseconds(chosen)
+        price = ("+" if more > 0 else "") + _time(more / 1e9)
     else:
         price = f"{other.nbytes - chosen.nbytes:+,} B"
     return f"{other.name}: {price}, error {other.error - chosen.error:+.3g}"
