@@ -99,7 +99,7 @@ class Plan:
 
     def __str__(self) -> str:
         timed = self.budget_ms is not None
-        lines = [["layer", "chosen", "error", "bytes", "time", "next cheaper", "next better", "slower than now"]]
+        lines = [["layer", "chosen", "error", "bytes", "time", "next cheaper", "next better", "refused"]]
         for choice in self.layers:
             option = choice.option
             lines.append(
@@ -121,7 +121,7 @@ class Plan:
             for width in [max(map(len, column))]
         ]
         budget = _time(self.budget_ms / 1e3) if self.budget_ms is not None else f"{self.budget_bytes:,} bytes"
-        proof = "no other choice has a smaller error" if self.gap == 0 else f"within {self.gap:.2g} of the least error"
+        proof = "no other choice has a smaller error" if self.gap == 0 else f"within {100 * self.gap:.2g}% of the least error"
         table = ["  ".join(row).rstrip() for row in zip(*aligned, strict=True)]
         return "\n".join([*table, f"budget {budget}: {proof}"])
 
