@@ -16,9 +16,8 @@ namespace {
 
 using Options = std::span<const std::vector<KnapsackOption>>;
 
-// States times options for each layer of the core: a third of a second at worst for 200 layers.
+// Partial selections to look at, at most about: a third of a second.
 constexpr std::size_t kWork = std::size_t{1} << 22;
-constexpr std::size_t kFewestStates = 256;
 
 [[noreturn]] void refuse(const std::string& what, const std::string& expected, const std::string& got) {
   throw std::invalid_argument(what + ": expected " + expected + ", got " + got);
@@ -130,11 +129,7 @@ std::vector<std::int64_t> cheapest(Options layers, const std::vector<std::vector
 KnapsackChoice solve_knapsack(Options layers, std::int64_t budget) {
   check(layers);
   std::vector<std::vector<std::size_t>> kept;
-  std::size_t count = 0;
-  for (const auto& options : layers) {
-    kept.push_back(undominated(options));
-    count += kept.back().size();
-  }
+  for (const auto& options : layers) kept.push_back(undominated(options));
   KnapsackChoice result;
   result.options = cheapest(layers, kept, budget);
   result.error = error_of(layers, result.options);
@@ -146,8 +141,7 @@ KnapsackChoice solve_knapsack(Options layers, std::int64_t budget) {
     result.options = scaled.chosen(relaxed.greedy.options);
     result.error = error_of(layers, result.options);
     if (result.error < before / 2) continue;
-    const knapsack::Best best =
-        knapsack::improve(scaled.layers, budget, relaxed, std::max(kWork / count, kFewestStates));
+    const knapsack::Best best = knapsack::improve(scaled.layers, budget, relaxed, kWork);
     result.options = scaled.chosen(best.selection.options);
     result.error = error_of(layers, result.options);
     result.lower_bound = rounded_down(best.lower_bound, scaled.exponent);

@@ -9,6 +9,8 @@
 namespace petrain::knapsack {
 namespace {
 
+constexpr std::size_t kFewestStates = 256;
+
 struct State {
   std::int64_t cost = 0, error = 0;  // of the whole selection
   std::size_t parent = 0, option = 0;
@@ -27,11 +29,11 @@ bool cheaper(const State& a, const State& b) {
 
 class Core {
  public:
-  Core(const Layers& layers, std::int64_t budget, const Relaxed& relaxed, std::size_t most_states)
-      : layers_(layers), budget_(budget), relaxed_(relaxed), most_states_(most_states), best_(relaxed.greedy) {}
+  Core(const Layers& layers, std::int64_t budget, const Relaxed& relaxed, const Selection& best,
+       std::size_t most_states)
+      : layers_(layers), budget_(budget), relaxed_(relaxed), most_states_(most_states), best_(best) {}
 
   Best run() {
-    if (relaxed_.taken == relaxed_.steps.size()) return {best_, best_.error};  // each layer has its best option
     in_core_.assign(layers_.size(), false);
     find_next_steps();
     states_ = {{relaxed_.whole.cost, relaxed_.whole.error, 0, 0}};
@@ -44,6 +46,8 @@ class Core {
     }
     return {best_, std::min(best_.error, dropped_.value_or(best_.error))};
   }
+
+  std::size_t work() const { return work_; }
 
  private:
   // The steps from where each layer is, in the order in which they matter: up from the first that was not taken on,
@@ -111,6 +115,7 @@ class Core {
       const std::int64_t cost = layers_[layer][j].cost - base.cost, error = layers_[layer][j].error - base.error;
       // The option alone, with all that the relaxation could do at best.
       if (!promising(relaxed_.whole.cost + cost, relaxed_.whole.error + error, broken)) continue;
+      work_ += states_.size();
       for (std::size_t s = 0; s < states_.size(); ++s) {
         const State state{states_[s].cost + cost, states_[s].error + error, s, j};
         if (state.cost <= budget_ && state.error < best_.error) remember(state);
@@ -160,7 +165,7 @@ class Core {
   const Layers& layers_;
   std::int64_t budget_;
   const Relaxed& relaxed_;
-  std::size_t most_states_;
+  std::size_t most_states_, work_ = 0;
   Selection best_;
   std::optional<std::int64_t> dropped_;  // the least bound of the states that were dropped
   std::vector<bool> in_core_;
@@ -173,8 +178,20 @@ class Core {
 
 }  // namespace
 
-Best improve(const Layers& layers, std::int64_t budget, const Relaxed& relaxed, std::size_t most_states) {
-  return Core(layers, budget, relaxed, most_states).run();
+Best improve(const Layers& layers, std::int64_t budget, const Relaxed& relaxed, std::size_t most_work) {
+  Best best{relaxed.greedy, 0};
+  if (relaxed.taken == relaxed.steps.size()) return {best.selection, best.selection.error};  // all have their best
+  std::size_t states = kFewestStates, used = 0;
+  while (true) {
+    Core core(layers, budget, relaxed, best.selection, states);
+    const Best found = core.run();
+    best = {found.selection, std::max(best.lower_bound, found.lower_bound)};
+    used += core.work();
+    if (best.lower_bound == best.selection.error || used >= most_work) return best;
+    const std::size_t growth = std::min<std::size_t>((most_work - used) / (core.work() + 1), 8);
+    if (growth < 2) return best;
+    states *= growth;
+  }
 }
 
 }  // namespace petrain::knapsack

@@ -11,8 +11,9 @@ struct Best {
   std::int64_t lower_bound = 0;  // no selection that fits has a smaller error; selection.error where that is proven
 };
 
-// `relaxed` must be of these layers and this budget. Where more partial selections than `most_states` are worth
-// following, the least promising are dropped, and the lower bound is that of the best of them.
-Best improve(const Layers& layers, std::int64_t budget, const Relaxed& relaxed, std::size_t most_states);
+// `relaxed` must be of these layers and this budget. Only so many partial selections as are the most promising are
+// followed, at first few, then more until the best selection is proven or `most_work` of them have been looked at; the
+// lower bound is that of the best one that was dropped.
+Best improve(const Layers& layers, std::int64_t budget, const Relaxed& relaxed, std::size_t most_work);
 
 }  // namespace petrain::knapsack
