@@ -87,7 +87,7 @@ def test_the_table():
     table = str(plan_options(layers, budget_ms=0.6)).splitlines()
     assert table == [
         "layer   chosen    error  bytes    time  next cheaper                 next better                      refused",
-        "first   int8     0.0001  1,040  500 µs                               float32: +2.5 ms, error -0.0001  int4",
+        "first   int8     0.0001  1,040  500 µs                               float32: +2.5 ms, error -0.0001  1 slower",
         "second  float32       0    400  100 µs  int8: -50 µs, error +0.0002",
         "total            0.0001  1,440  600 µs",
         "budget 600 µs: no other choice has a smaller error",

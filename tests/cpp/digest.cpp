@@ -22,11 +22,11 @@ using namespace petrain;
 namespace {
 
 using Operator = void (*)(const digests::Emit& emit);
-constexpr Operator kOperators[] = {digests::update_rules,   digests::adafactor,      digests::storage,
-                                   digests::accumulation,   digests::quantization,   digests::layers,
-                                   digests::initial_values, digests::convolutions,   digests::quantized_formats,
-                                   digests::calibration,    digests::rounding,       digests::quantized_layers,
-                                   digests::recurrent,      digests::embedding_rows, digests::fake_quantization};
+constexpr Operator kOperators[] = {
+    digests::update_rules,      digests::adafactor,      digests::storage,           digests::accumulation,
+    digests::quantization,      digests::layers,         digests::initial_values,    digests::convolutions,
+    digests::quantized_formats, digests::calibration,    digests::rounding,          digests::quantized_layers,
+    digests::recurrent,         digests::embedding_rows, digests::fake_quantization, digests::plans};
 constexpr Operator kProducts[] = {digests::quantization, digests::layers, digests::convolutions,
                                   digests::quantized_layers, digests::recurrent};
 

@@ -92,6 +92,8 @@ void accumulation(const Emit& emit);
 // digest_nn.cpp
 void layers(const Emit& emit);
 void initial_values(const Emit& emit);
+// digest_knapsack.cpp
+void plans(const Emit& emit);
 // digest_quant.cpp
 void quantization(const Emit& emit);
 void quantized_formats(const Emit& emit);

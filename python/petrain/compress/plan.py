@@ -109,7 +109,7 @@ class Plan:
                     *_figures(option.error, option.nbytes, option.seconds),
                     _passed_over(option, choice.cheaper, timed),
                     _passed_over(option, choice.better, timed),
-                    ", ".join(other.name for other in choice.refused),
+                    f"{len(choice.refused)} slower" if choice.refused else "",
                 ]
             )
         lines.append(["total", "", *_figures(self.error, self.nbytes, self.seconds), "", "", ""])
