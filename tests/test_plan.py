@@ -78,18 +78,18 @@ def test_what_was_passed_over():
 def test_the_table():
     layers = {
         "first": [
-            Option("float32", 4000, 0.0, 3e-3),
-            Option("int8", 1040, 1e-4, 5e-4),
+            Option("now", 4000, 0.0, 3e-3),
+            Option("q8", 1040, 1e-4, 5e-4),
             Option("int4", 620, 1e-2, 4e-3),
         ],
-        "second": [Option("float32", 400, 0.0, 1e-4), Option("int8", 140, 2e-4, 5e-5)],
+        "second": [Option("now", 400, 0.0, 1e-4), Option("int8", 140, 2e-4, 5e-5)],
     }
-    table = str(plan_options(layers, budget_ms=0.6)).splitlines()
+    table = str(plan_options(layers, budget_ms=0.6, reference="now")).splitlines()
     assert table == [
-        "layer   chosen    error  bytes    time  next cheaper                 next better                      refused",
-        "first   int8     0.0001  1,040  500 µs                               float32: +2.5 ms, error -0.0001  1 slower",
-        "second  float32       0    400  100 µs  int8: -50 µs, error +0.0002",
-        "total            0.0001  1,440  600 µs",
+        "layer   chosen   error  bytes    time  next cheaper                 next better                  refused",
+        "first   q8      0.0001  1,040  500 µs                               now: +2.5 ms, error -0.0001  1 slower",
+        "second  now          0    400  100 µs  int8: -50 µs, error +0.0002",
+        "total           0.0001  1,440  600 µs",
         "budget 600 µs: no other choice has a smaller error",
     ]
 

@@ -191,12 +191,13 @@ class _Trial:
             x = np.random.default_rng(0).standard_normal((1, self.layer.shape[1]), np.float32)
         else:
             x = self.layer.inputs[:1]
-        seconds, ratio = _race(lambda: self._as_it_is.forward(x), lambda: stored.forward(x))
         # In terms of one time for the layer as it is, so that a slow moment does not make a form slower than it.
-        return seconds if dense is None or dense.seconds is None else dense.seconds * ratio
+        if dense is None or dense.seconds is None:
+            return _race(lambda: self._as_it_is.forward(x), lambda: stored.forward(x), 5 * ROUNDS)[0]
+        return dense.seconds * _race(lambda: self._as_it_is.forward(x), lambda: stored.forward(x), ROUNDS)[1]
 
 
-def _race(reference: Callable[[], Any], run: Callable[[], Any]) -> tuple[float, float]:
+def _race(reference: Callable[[], Any], run: Callable[[], Any], rounds: int) -> tuple[float, float]:
     """Seconds of the reference, and how many times as long the other takes: medians over rounds in which both run, so
     that what slows the machine for a while slows both."""
     repeats = []
@@ -205,10 +206,10 @@ def _race(reference: Callable[[], Any], run: Callable[[], Any]) -> tuple[float, 
         start = time.perf_counter()
         call()
         repeats.append(max(1, round(ROUND_SECONDS / max(time.perf_counter() - start, 1e-7))))
-    rounds = [
-        [_seconds_of(call, count) for call, count in zip((reference, run), repeats, strict=True)] for _ in range(ROUNDS)
+    seconds = [
+        [_seconds_of(call, count) for call, count in zip((reference, run), repeats, strict=True)] for _ in range(rounds)
     ]
-    return statistics.median(a for a, _ in rounds), statistics.median(b / a for a, b in rounds)
+    return statistics.median(a for a, _ in seconds), statistics.median(b / a for a, b in seconds)
 
 
 def _seconds_of(call: Callable[[], Any], count: int) -> float:

@@ -121,7 +121,8 @@ class Plan:
             for width in [max(map(len, column))]
         ]
         budget = _time(self.budget_ms / 1e3) if self.budget_ms is not None else f"{self.budget_bytes:,} bytes"
-        proof = "no other choice has a smaller error" if self.gap == 0 else f"within {100 * self.gap:.2g}% of the least error"
+        within = f"within {100 * self.gap:.2g}% of the least error"
+        proof = within if self.gap > 0 else "no other choice has a smaller error"
         table = ["  ".join(row).rstrip() for row in zip(*aligned, strict=True)]
         return "\n".join([*table, f"budget {budget}: {proof}"])
 
