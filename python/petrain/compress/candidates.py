@@ -35,8 +35,8 @@ class StoredWeight:
 
 
 class Candidate(Protocol):
-    """A form. Others than those here may be given to :func:`petrain.compress.plan`; of two with one ``repr`` it takes
-    the scores of one for those of the other."""
+    """A form. Others than those here may be given to :func:`petrain.compress.plan`. Kept scores are taken up where the
+    ``repr`` is the same: it should say all that decides what :meth:`build` makes, and no address."""
 
     @property
     def name(self) -> str:

@@ -21,8 +21,8 @@ from petrain.compress.plan import Option, Plan, plan_options
 
 Layer = tuple[Array, Array | None]
 
-ROUNDS = 9
-ROUND_SECONDS = 1e-3
+SECONDS = 0.02  # that each form and the layer as it is run in turn
+FEWEST_PAIRS, MOST_PAIRS = 15, 1000
 
 
 def plan(
@@ -193,30 +193,24 @@ class _Trial:
             x = self.layer.inputs[:1]
         # In terms of one time for the layer as it is, so that a slow moment does not make a form slower than it.
         if dense is None or dense.seconds is None:
-            return _race(lambda: self._as_it_is.forward(x), lambda: stored.forward(x), 5 * ROUNDS)[0]
-        return dense.seconds * _race(lambda: self._as_it_is.forward(x), lambda: stored.forward(x), ROUNDS)[1]
+            return _race(lambda: self._as_it_is.forward(x), lambda: stored.forward(x), 5 * SECONDS)[0]
+        return dense.seconds * _race(lambda: self._as_it_is.forward(x), lambda: stored.forward(x), SECONDS)[1]
 
 
-def _race(reference: Callable[[], Any], run: Callable[[], Any], rounds: int) -> tuple[float, float]:
-    """Seconds of the reference, and how many times as long the other takes: medians over rounds in which both run, so
-    that what slows the machine for a while slows both."""
-    repeats = []
-    for call in (reference, run):
-        call()
-        start = time.perf_counter()
-        call()
-        repeats.append(max(1, round(ROUND_SECONDS / max(time.perf_counter() - start, 1e-7))))
-    seconds = [
-        [_seconds_of(call, count) for call, count in zip((reference, run), repeats, strict=True)] for _ in range(rounds)
-    ]
+def _race(reference: Callable[[], Any], run: Callable[[], Any], least: float) -> tuple[float, float]:
+    """Seconds of the reference, and how many times as long the other takes: medians over pairs of single calls, so that
+    what slows the machine for a while slows both, and a weight is not in the nearest cache just because it was read a
+    moment ago."""
+    pair = [_seconds_of(call) + _seconds_of(call) for call in (reference, run)]  # the first calls warm up
+    pairs = min(max(int(least / sum(pair)), FEWEST_PAIRS), MOST_PAIRS)
+    seconds = [(_seconds_of(reference), _seconds_of(run)) for _ in range(pairs)]
     return statistics.median(a for a, _ in seconds), statistics.median(b / a for a, b in seconds)
 
 
-def _seconds_of(call: Callable[[], Any], count: int) -> float:
+def _seconds_of(call: Callable[[], Any]) -> float:
     start = time.perf_counter()
-    for _ in range(count):
-        call()
-    return (time.perf_counter() - start) / count
+    call()
+    return max(time.perf_counter() - start, 1e-9)
 
 
 def _relative(approximation: Floats, exact: Floats) -> float:
