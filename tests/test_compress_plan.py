@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import numpy as np
 import petrain
@@ -118,6 +119,24 @@ def test_a_budget_of_time(layers):
     for choice in loose.layers:
         assert choice.option.seconds > 0
         assert all(o.seconds > choice.option.seconds for o in choice.refused)
+
+
+class Repeated(Dense):
+    """A form that takes as long as the layer as it is 20 times over."""
+
+    name = "repeated"
+
+    def build(self, w, inputs):
+        stored = super().build(w, inputs)
+        return replace(stored, forward=lambda x: [stored.forward(x) for _ in range(20)][0])
+
+
+def test_times_are_seconds_and_what_is_slower_is_refused(layers):
+    scores = compress.score({"unseen": layers["unseen"]}, [Repeated(), Dense()], timed=True)["unseen"]
+    assert [option.name for option in scores] == ["float32", "repeated"]
+    assert 3 * scores[0].seconds < scores[1].seconds < 1  # not the ratio, which is about 20
+    (choice,) = compress.plan_options({"unseen": scores}, budget_ms=1e6).layers
+    assert choice.refused == (scores[1],)
 
 
 def test_zeros_have_no_error():
