@@ -2,8 +2,8 @@
 
     python bench/bench_planner.py [--threads 1] [--json out.json]
 
-The solver runs on one thread whatever their number. HiGHS is asked for a gap of 1e-6, what petrain's stays below, and
-runs for one round only; where it takes longer than ten seconds it is stopped, and its time counts as that.
+The solver runs on one thread whatever their number. HiGHS is asked for a gap of 1e-6 and runs for one round only; where
+it takes longer than ten seconds it is stopped, and its time counts as that. petrain's own gap is printed beside.
 """
 
 from __future__ import annotations
