@@ -9,6 +9,7 @@ namespace py = pybind11;
 void register_calibrate(py::module_& module);
 void register_cpu(py::module_& module);
 void register_distill(py::module_& module);
+void register_knapsack(py::module_& module);
 void register_model(py::module_& module);
 void register_nn(py::module_& module);
 void register_lowrank(py::module_& module);

@@ -17,6 +17,7 @@ PYBIND11_MODULE(_core, module) {
   petrain::python::register_prune(module);
   petrain::python::register_lowrank(module);
   petrain::python::register_lowrank_linear(module);
+  petrain::python::register_knapsack(module);
   petrain::python::register_safetensors(module);
   petrain::python::register_nn(module);
   petrain::python::register_distill(module);

@@ -13,9 +13,9 @@ namespace {
 // A block of A (kBlockM × kBlockK) stays in the second-level cache, a strip of B (kBlockK × kBlockN) in the third.
 // kGroupN columns are the unit of work beside kBlockM rows, so that short matrices too use all threads.
 constexpr std::int64_t kBlockM = 96, kBlockK = 512, kBlockN = 4096, kGroupN = 256;
-// Where B has few columns, A is read where it lies; its rows in long pieces.
-constexpr std::int64_t kFewColumns = 32, kLongK = 1024;
-static_assert(kGemmDepth % kBlockK == 0 && kGemmDepth % kLongK == 0);
+constexpr std::int64_t kFewColumns = 32;  // of B: A is read where it lies
+constexpr std::int64_t kFewRows = 16;     // of A: where Bᵀ is contiguous, it is read where it lies
+static_assert(kGemmDepth % kBlockK == 0);
 static_assert(kBlockM % 12 == 0 && kBlockM % 6 == 0 && kGroupN % 32 == 0, "whole panels of every instruction set");
 
 constexpr std::int64_t blocks(std::int64_t size, std::int64_t block) { return (size + block - 1) / block; }
@@ -34,13 +34,24 @@ void gemm(const ConstMatrix& a, const ConstMatrix& b, float* c, std::int64_t c_s
     }
     return;
   }
+  if (m <= kFewRows && n > kFewColumns && b.row_stride == 1) {
+    Tensor turned = Tensor::uninitialized(DType::f32, {n, m});
+    float* sums = turned.as<float>();
+    for (std::int64_t i = 0; i < m && accumulate; ++i) {
+      for (std::int64_t j = 0; j < n; ++j) sums[j * m + i] = c[i * c_stride + j];
+    }
+    gemm(b.transposed(), a.transposed(), sums, m, accumulate);
+    for (std::int64_t i = 0; i < m; ++i) {
+      for (std::int64_t j = 0; j < n; ++j) c[i * c_stride + j] = sums[j * m + i];
+    }
+    return;
+  }
   const kernels::GemmTable& kernel = *active_kernels().gemm;
   const bool by_rows = n <= kFewColumns && a.col_stride == 1, by_columns = n <= kFewColumns && a.row_stride == 1;
-  const std::int64_t block_k = by_rows ? kLongK : kBlockK;
   const std::int64_t block_m = by_columns ? kernels::kMostColumns : kBlockM, m_blocks = blocks(m, block_m);
   const std::int64_t most_units = m_blocks * blocks(std::min(n, kBlockN), kGroupN);
   const int threads = m * n * k <= kSerialWork ? 1 : threads_for(most_units);
-  const std::int64_t depth = std::min(k, block_k);
+  const std::int64_t depth = std::min(k, kBlockK);
   const std::int64_t rows = std::min(m, kBlockM) + kernel.mr, columns = std::min(n, kBlockN) + kernel.nr;
   Tensor packed_b = Tensor::uninitialized(DType::f32, {depth * columns});
   Tensor packed_a = Tensor::uninitialized(DType::f32, {threads, depth * rows});
@@ -48,8 +59,8 @@ void gemm(const ConstMatrix& a, const ConstMatrix& b, float* c, std::int64_t c_s
     float* own_a = packed_a.as<float>() + team.rank * depth * rows;
     for (std::int64_t n0 = 0; n0 < n; n0 += kBlockN) {
       const std::int64_t n_size = std::min(kBlockN, n - n0), groups = blocks(n_size, kGroupN);
-      for (std::int64_t k0 = 0; k0 < k; k0 += block_k) {
-        const std::int64_t k_size = std::min(block_k, k - k0);
+      for (std::int64_t k0 = 0; k0 < k; k0 += kBlockK) {
+        const std::int64_t k_size = std::min(kBlockK, k - k0);
         const ChunkRange packing = team.share(groups);
         const std::int64_t first = packing.begin * kGroupN, last = std::min(packing.end * kGroupN, n_size);
         if (first < last) {

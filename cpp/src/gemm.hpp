@@ -20,7 +20,7 @@ struct ConstMatrix {
 };
 
 // A product in parts of so many columns of A, each added to those before it, has the bits of the whole.
-constexpr std::int64_t kGemmDepth = 1024;
+constexpr std::int64_t kGemmDepth = 512;
 
 // C = A B, or C += A B. C is row-major with c_stride elements between rows and may not overlap A or B. The result
 // does not depend on the number of threads, nor does a row of it on the other rows of A.

@@ -85,6 +85,7 @@ __all__: list[str] = [
     "save_quant",
     "set_num_threads",
     "soft_cross_entropy",
+    "solve_knapsack",
     "sparse_gpt",
     "svd",
     "write_safetensors",
@@ -825,6 +826,16 @@ def set_num_threads(count: typing.SupportsInt | typing.SupportsIndex) -> None:
 def soft_cross_entropy(
     student: typing.Any, teacher: typing.Any, temperature: typing.SupportsFloat | typing.SupportsIndex
 ) -> tuple: ...
+def solve_knapsack(
+    costs: typing.Any,
+    errors: typing.Any,
+    counts: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex],
+    budget: typing.SupportsInt | typing.SupportsIndex,
+) -> tuple[list[int], int, float, float, float]:
+    """
+    (options, cost, error, lower_bound, gap); the options of all layers in a row, so many of each.
+    """
+
 def sparse_gpt(
     w: typing.Any,
     hessian: HessianObserver,

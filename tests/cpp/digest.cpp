@@ -27,7 +27,7 @@ constexpr Operator kOperators[] = {digests::update_rules,        digests::adafac
                                    digests::initial_values,      digests::convolutions,   digests::quantized_formats,
                                    digests::calibration,         digests::rounding,       digests::quantized_layers,
                                    digests::recurrent,           digests::embedding_rows, digests::fake_quantization,
-                                   digests::distillation_losses, digests::pruning};
+                                   digests::distillation_losses, digests::pruning,        digests::plans};
 constexpr Operator kProducts[] = {digests::quantization, digests::layers, digests::convolutions,
                                   digests::quantized_layers, digests::recurrent};
 

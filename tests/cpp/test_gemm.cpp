@@ -72,6 +72,21 @@ TEST(the_same_bits_for_any_thread_count_and_any_other_rows) {
   }
 }
 
+TEST(few_rows_with_a_transposed_matrix_give_the_bits_of_many) {
+  const std::int64_t m = 20, n = 300, k = 1100;
+  const auto a = values(m * k, 5), b = values(n * k, 6), before = values(m * n, 7);
+  const ConstMatrix turned = ConstMatrix(b.data(), n, k).transposed();
+  for (const bool accumulate : {false, true}) {
+    std::vector<float> all = before;
+    gemm({a.data(), m, k}, turned, all.data(), n, accumulate);
+    for (const std::int64_t count : {1, 3, 16}) {
+      std::vector<float> few(before.begin(), before.begin() + count * n);
+      gemm({a.data(), count, k}, turned, few.data(), n, accumulate);
+      CHECK(std::vector<float>(all.begin(), all.begin() + count * n) == few);
+    }
+  }
+}
+
 TEST(empty_products) {
   float c[2] = {1, 2};
   gemm({nullptr, 1, 0}, {nullptr, 0, 2}, c, 2, true);

@@ -1,4 +1,4 @@
-"""Whole models made small: low-rank factors under a byte budget, and int8.
+"""Low-rank factors under a byte budget, and int8, of whole models.
 
 A compressed model is a model as any other: it runs, it is saved and loaded, and what is float32 in it is trained on.
 
@@ -18,6 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from petrain import lowrank, nn, quant
+from petrain.compress.knapsack import knapsack
 
 
 @dataclass(frozen=True)
@@ -61,8 +62,8 @@ def int8(model: nn.Sequential) -> nn.Sequential:
 def plan_ranks(model: nn.Sequential, budget_bytes: int) -> list[LayerPlan]:
     """The ranks with which the model's arrays fit the budget in int8.
 
-    Every layer takes the rank, or the whole matrix, that minimises its relative squared error plus λ times its bytes;
-    λ is the smallest with which the model fits (Lagrangian relaxation: Everett, Operations Research 11, 1963).
+    Every layer takes the rank, or the whole matrix, with which their relative squared errors add up to the least, by
+    :func:`knapsack`.
 
     Args:
         model: its linear weights may be in any form; what they stand for is factorised.
@@ -74,27 +75,12 @@ def plan_ranks(model: nn.Sequential, budget_bytes: int) -> list[LayerPlan]:
     linear = [(i, layer) for i, layer in enumerate(model.layers) if isinstance(layer, nn.Linear)]
     options = [_Options.of(layer.weight.dense()) for _, layer in linear]
     fixed = sum(int(layer.bias.nbytes) for _, layer in linear if layer.bias is not None)
-
-    def choices(price: float) -> list[int]:
-        return [int(np.argmin(option.error + price * option.nbytes)) for option in options]
-
-    def total(chosen: list[int]) -> int:
-        return fixed + sum(int(option.nbytes[i]) for option, i in zip(options, chosen, strict=True))
-
-    smallest = [int(np.argmin(option.nbytes)) for option in options]
-    if total(smallest) > budget_bytes:
-        raise ValueError(f"budget_bytes: the smallest that fits is {total(smallest)}, got {budget_bytes}")
-    best = choices(0.0)
-    if total(best) > budget_bytes:
-        best = smallest
-        low, high = -60.0, 10.0  # powers of two: from a price that changes nothing to one that decides everything
-        for _ in range(60):
-            middle = (low + high) / 2
-            chosen = choices(2.0**middle)
-            if total(chosen) <= budget_bytes:
-                best, high = chosen, middle
-            else:
-                low = middle
+    least = fixed + sum(int(option.nbytes.min()) for option in options)
+    if least > budget_bytes:
+        raise ValueError(f"budget_bytes: the smallest that fits is {least}, got {budget_bytes}")
+    if not linear:
+        return []
+    best = knapsack([option.nbytes for option in options], [option.error for option in options], budget_bytes - fixed)
     return [
         LayerPlan(
             index=i,
@@ -104,7 +90,7 @@ def plan_ranks(model: nn.Sequential, budget_bytes: int) -> list[LayerPlan]:
             bytes_before=layer.weight.nbytes,
             bytes_after=int(option.nbytes[j]),
         )
-        for (i, layer), option, j in zip(linear, options, best, strict=True)
+        for (i, layer), option, j in zip(linear, options, best.options, strict=True)
     ]
 
 

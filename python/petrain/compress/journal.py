@@ -1,0 +1,84 @@
+"""Results that outlive the process: one line of JSON each, in the order of the work."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from petrain import _core
+
+FORMAT = "petrain scores 1"
+
+
+class Journal:
+    """A file of results that a killed process leaves as far as it came.
+
+    The first line says what the results are of; it is written under another name and renamed. A line counts once its
+    end was written, and is synced before the next result is made: what a kill cut short is removed when the file is
+    opened again.
+
+    Args:
+        path: where it is, or is to be.
+        job: what the results are of: they are taken up only where it is the same.
+
+    Raises:
+        petrain.Error: there is a file that is no journal. It is as it was.
+        ValueError: the journal is of another job. It is as it was.
+        OSError: it cannot be read or written.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], job: str) -> None:
+        self.path = Path(path)
+        self.records: list[dict[str, Any]] = []
+        whole = self._read(job) if self.path.exists() else self._create(job)
+        self._file = os.open(self.path, os.O_WRONLY | os.O_APPEND)
+        os.ftruncate(self._file, whole)
+
+    def append(self, record: dict[str, Any]) -> None:
+        """Write one result: numbers and text."""
+        _write(self._file, record)
+        self.records.append(record)
+
+    def close(self) -> None:
+        os.close(self._file)
+
+    def _create(self, job: str) -> int:
+        temporary = self.path.with_name(self.path.name + ".tmp")
+        file = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
+        try:
+            size = _write(file, {"format": FORMAT, "job": job})
+        finally:
+            os.close(file)
+        temporary.rename(self.path)
+        return size
+
+    def _read(self, job: str) -> int:
+        """Bytes of the lines that are whole."""
+        data = self.path.read_bytes()
+        whole = data.rfind(b"\n") + 1
+        try:
+            header, *records = [json.loads(line) for line in data[:whole].splitlines()]
+            if header["format"] != FORMAT or not isinstance(header["job"], str):
+                raise ValueError
+            if not all(isinstance(record, dict) for record in records):
+                raise ValueError
+        except (ValueError, KeyError, TypeError, RecursionError):
+            raise _core.Error(f"{self.path}: expected a file of {FORMAT!r}, got another") from None
+        if header["job"] != job:
+            raise ValueError(
+                f"progress: expected the scores of these layers and candidates (job {job[:12]}), got those of others "
+                f"(job {header['job'][:12]}) in {self.path}"
+            )
+        self.records = records
+        return whole
+
+
+def _write(file: int, record: dict[str, Any]) -> int:
+    line = (json.dumps(record, allow_nan=False) + "\n").encode()
+    left = memoryview(line)
+    while left:
+        left = left[os.write(file, left) :]
+    os.fsync(file)
+    return len(line)
