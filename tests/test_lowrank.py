@@ -9,7 +9,7 @@ import petrain
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from petrain.lowrank import LowRank, factorize, svd
+from petrain.lowrank import Certificate, LowRank, factorize, svd
 from reference import lowrank as reference
 
 SPECTRA = {
@@ -466,7 +466,7 @@ def test_bad_criteria(arguments, error, message):
 
 def test_products_of_mismatched_factors_are_refused():
     with pytest.raises(ValueError, match=r"b: expected 3 rows for a of shape \(4, 3\), got shape \(4, 3\)"):
-        LowRank(GOOD, GOOD, 0.0).dense()
+        LowRank(GOOD, GOOD, Certificate(0.0, 1.0)).dense()
 
 
 # Beside torch

@@ -317,7 +317,7 @@ def test_what_does_not_fit_is_refused(call, message):
         (lambda: quant.round_coordinate_descent(W, Q, Q), "hessian: expected a HessianObserver, got QuantTensor"),
         (lambda: quant.output_error(W, W, SEEN), "q: expected a QuantTensor, got ndarray"),
         (lambda: quant.bias_correction(W, Q, W), "hessian: expected a HessianObserver, got ndarray"),
-        (lambda: quant.lqer(W, Q, 2, W), "hessian: expected a HessianObserver, got ndarray"),
+        (lambda: quant.lqer(W, Q, 2, W), "inputs: expected a HessianObserver, got ndarray"),
     ],
 )
 def test_what_is_of_another_type_is_refused(call, message):

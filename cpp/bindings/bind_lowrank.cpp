@@ -2,6 +2,7 @@
 
 #include "arrays.hpp"
 #include "petrain/lowrank.hpp"
+#include "petrain/rounding.hpp"
 
 namespace petrain::python {
 namespace {
@@ -11,6 +12,10 @@ SvdMethod method_from(const std::string& name) {
   if (name == "full") return SvdMethod::full;
   if (name == "randomized") return SvdMethod::randomized;
   throw std::invalid_argument("method: expected \"auto\", \"full\" or \"randomized\", got \"" + name + "\"");
+}
+
+py::tuple numbers(const Certificate& certificate) {
+  return py::make_tuple(certificate.error, certificate.norm, certificate.output_error, certificate.output_norm);
 }
 
 }  // namespace
@@ -35,16 +40,33 @@ void register_lowrank(py::module_& module) {
   module.def(
       "factorize",
       [](py::handle w, std::optional<std::int64_t> rank, std::optional<double> energy, std::optional<double> rel_error,
-         std::uint64_t seed) {
+         std::uint64_t seed, std::optional<const HessianObserver*> inputs, double damping) {
         const ArrayRef array = borrow(w, "w", Access::read);
+        const Keep keep{rank, energy, rel_error};
         LowRank factors;
         {
           const py::gil_scoped_release release;
-          factors = factorize(array.view, {rank, energy, rel_error}, seed);
+          factors = !inputs ? factorize(array.view, keep, seed)
+                            : factorize_outputs(array.view, **inputs, keep, damping, seed);
         }
-        return py::make_tuple(as_numpy(std::move(factors.a)), as_numpy(std::move(factors.b)), factors.rel_error);
+        return py::make_tuple(as_numpy(std::move(factors.a)), as_numpy(std::move(factors.b)),
+                              numbers(factors.certificate));
       },
-      py::arg("w"), py::arg("rank"), py::arg("energy"), py::arg("rel_error"), py::arg("seed"), "(a, b, rel_error)");
+      py::arg("w"), py::arg("rank"), py::arg("energy"), py::arg("rel_error"), py::arg("seed"), py::arg("inputs"),
+      py::arg("damping"), "(a, b, numbers of the certificate)");
+  module.def(
+      "certify",
+      [](py::handle w, py::handle a, py::handle b, std::optional<const HessianObserver*> inputs) {
+        const ArrayRef matrix = borrow(w, "w", Access::read), left = borrow(a, "a", Access::read),
+                       right = borrow(b, "b", Access::read);
+        Certificate certificate;
+        {
+          const py::gil_scoped_release release;
+          certificate = certify(matrix.view, left.view, right.view, inputs.value_or(nullptr));
+        }
+        return numbers(certificate);
+      },
+      py::arg("w"), py::arg("a"), py::arg("b"), py::arg("inputs"), "(error, norm, output_error, output_norm)");
   module.def(
       "low_rank_product",
       [](py::handle a, py::handle b) {

@@ -96,15 +96,6 @@ void register_rounding(py::module_& module) {
         return as_numpy(without_gil([&] { return mean_output(array.view, hessian); }));
       },
       py::arg("w"), py::arg("hessian"));
-
-  module.def(
-      "factorize_outputs",
-      [](py::handle w, const HessianObserver& hessian, std::int64_t rank, double damping) {
-        const ArrayRef array = borrow(w, "w", Access::read);
-        OutputFactors factors = without_gil([&] { return factorize_outputs(array.view, hessian, rank, damping); });
-        return py::make_tuple(as_numpy(std::move(factors.a)), as_numpy(std::move(factors.b)));
-      },
-      py::arg("w"), py::arg("hessian"), py::arg("rank"), py::arg("damping"));
 }
 
 }  // namespace petrain::python

@@ -3,7 +3,6 @@
 #include <stdexcept>
 
 #include "checks.hpp"
-#include "chunks.hpp"
 #include "svd.hpp"
 
 namespace petrain {
@@ -53,32 +52,12 @@ std::int64_t smallest_rank(const std::vector<double>& loss, double allowed) {
   return static_cast<std::int64_t>(rank);
 }
 
-double relative_error(const ConstTensorView& w, double square, const LowRank& factors) {
-  if (square == 0) return 0;
-  constexpr std::int64_t kRows = 256;  // so that the product need not be held whole
-  const std::int64_t m = w.shape[0], n = w.shape[1], rank = factors.rank();
-  const ConstMatrix b(factors.b.as<float>(), rank, n);
-  std::vector<double> squares(m);
-  for (std::int64_t first = 0; first < m; first += kRows) {
-    const std::int64_t rows = std::min(kRows, m - first);
-    const WideMatrix part = multiply(ConstMatrix(factors.a.as<float>() + first * rank, rows, rank), b);
-    for (std::int64_t i = 0; i < rows; ++i) {
-      const float* exact = w.as<float>() + (first + i) * n;
-      for (std::int64_t j = 0; j < n; ++j) {
-        const double difference = exact[j] - part.row(i)[j];
-        squares[first + i] += difference * difference;
-      }
-    }
-  }
-  return std::sqrt(tree_sum(squares) / square);
-}
-
 LowRank split(const ConstTensorView& w, const TallMatrix& tall, const SingularTriplets& triplets) {
   std::vector<double> roots(triplets.s);
   for (double& root : roots) root = std::sqrt(std::ldexp(root, tall.exponent));
   RoundedFactors rounded = round_factors(triplets, roots);
-  LowRank factors{std::move(rounded.u), std::move(rounded.vt)};
-  factors.rel_error = relative_error(w, tall.square, factors);
+  LowRank factors{std::move(rounded.u), std::move(rounded.vt), {}};
+  factors.certificate = certify(w, factors.a.view(), factors.b.view());
   return factors;
 }
 
@@ -95,8 +74,8 @@ LowRank factorize(const ConstTensorView& w, const Keep& keep, std::uint64_t seed
   for (;;) {
     LowRank factors = split(w, tall, turned(tall, lift(tall.matrix, eigen.vectors, rank)));
     // Rounding to float32 adds to the loss: it may take another rank, or be more than is allowed at any rank.
-    const double measured = factors.rel_error * factors.rel_error, rounding = measured - loss[rank];
-    const bool met = keep.energy ? factors.energy() >= *keep.energy : factors.rel_error <= keep.rel_error.value_or(0);
+    const double measured = factors.rel_error() * factors.rel_error(), rounding = measured - loss[rank];
+    const bool met = keep.energy ? factors.energy() >= *keep.energy : factors.rel_error() <= keep.rel_error.value_or(0);
     if (met || rank == most || rounding >= *allowed) return factors;
     rank = std::max(rank + 1, smallest_rank(loss, *allowed - rounding));
   }

@@ -59,50 +59,34 @@ void solve_upper(double* values, std::int64_t rows, const Panels& r, double* sum
 
 }  // namespace
 
-OutputFactors factorize_outputs(const ConstTensorView& w, const HessianObserver& hessian, std::int64_t rank,
-                                double damping) {
-  require_weight(w, hessian);
+LowRank factorize_outputs(const ConstTensorView& w, const HessianObserver& inputs, const Keep& keep, double damping,
+                          std::uint64_t seed) {
+  require_weight(w, inputs);
   require_damping(damping);
   const std::int64_t n = w.shape[0], k = w.shape[1];
-  if (rank < 1 || rank > std::min(n, k)) {
-    throw std::invalid_argument("rank: expected 1 to " + std::to_string(std::min(n, k)) + " for shape " +
-                                shape_text(w.shape) + ", got " + std::to_string(rank));
-  }
-  Panels r = HessianAccess::symmetric(hessian);
+  Panels r = HessianAccess::symmetric(inputs);
   factorize_upper(r, damping);
   double largest = 0;
   for (std::int64_t j = 0; j < k; ++j) largest = std::max(largest, r.at(j, j));
   for (double& value : r.values) value /= largest;
 
-  const Tensor product = times_upper(w, r);
-  const TallMatrix tall = make_tall(product.view(), "w");
-  const SingularTriplets triplets = truncated_svd(tall, rank, {});
-  std::vector<double> roots(triplets.s);
-  for (double& root : roots) root = std::sqrt(std::ldexp(root, tall.exponent));
-
-  OutputFactors factors{Tensor(DType::f32, {n, rank}), Tensor(DType::f32, {rank, k})};
-  for (std::int64_t i = 0; i < n; ++i) {
-    for (std::int64_t j = 0; j < rank; ++j) {
-      factors.a.as<float>()[i * rank + j] = to_float(triplets.u.row(i)[j] * roots[j]);
-    }
-  }
+  LowRank factors = factorize(times_upper(w, r).view(), keep, seed);
+  const std::int64_t rank = factors.rank();
   using Own = std::pair<RowBlock, RowBlock>;
   for_each_row_block(
       rank, [&] { return Own(row_block(r), row_block(r)); },
       [&](std::int64_t first, std::int64_t rows, Own& own) {
         auto& [values, sums] = own;
         const std::int64_t stride = r.padded();
-        for (std::int64_t i = 0; i < rows; ++i) {
-          for (std::int64_t j = 0; j < k; ++j) {
-            values[i * stride + j] = triplets.v.row(j)[first + i] * roots[first + i];
-          }
-        }
+        for (std::int64_t i = 0; i < rows; ++i)
+          std::copy_n(factors.b.as<float>() + (first + i) * k, k, values.begin() + i * stride);
         solve_upper(values.data(), rows, r, sums.data());
         for (std::int64_t i = 0; i < rows; ++i) {
           float* to = factors.b.as<float>() + (first + i) * k;
           for (std::int64_t j = 0; j < k; ++j) to[j] = to_float(values[i * stride + j]);
         }
       });
+  factors.certificate = certify(w, factors.a.view(), factors.b.view(), &inputs);
   return factors;
 }
 

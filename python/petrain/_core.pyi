@@ -37,6 +37,7 @@ __all__: list[str] = [
     "attention_transfer",
     "block_means",
     "bound_scales",
+    "certify",
     "check_hypers",
     "check_shape",
     "compensate",
@@ -48,7 +49,6 @@ __all__: list[str] = [
     "distillation",
     "embedding",
     "factorize",
-    "factorize_outputs",
     "fake_quantize",
     "fake_quantize_backward",
     "frozen_backward",
@@ -567,6 +567,11 @@ def bound_scales(
         typing.SupportsInt | typing.SupportsIndex | None,
     ],
 ) -> None: ...
+def certify(w: typing.Any, a: typing.Any, b: typing.Any, inputs: HessianObserver | None) -> tuple:
+    """
+    (error, norm, output_error, output_norm)
+    """
+
 def check_hypers(rule: str, hypers: collections.abc.Mapping[str, typing.SupportsFloat | typing.SupportsIndex]) -> None:
     """
     ValueError where the rule has no such hyperparameter, or a value is out of the range that set_hyper takes.
@@ -611,17 +616,13 @@ def factorize(
     energy: typing.SupportsFloat | typing.SupportsIndex | None,
     rel_error: typing.SupportsFloat | typing.SupportsIndex | None,
     seed: typing.SupportsInt | typing.SupportsIndex,
-) -> tuple[numpy.ndarray, numpy.ndarray, float]:
+    inputs: HessianObserver | None,
+    damping: typing.SupportsFloat | typing.SupportsIndex,
+) -> tuple[numpy.ndarray, numpy.ndarray, tuple]:
     """
-    (a, b, rel_error)
+    (a, b, numbers of the certificate)
     """
 
-def factorize_outputs(
-    w: typing.Any,
-    hessian: HessianObserver,
-    rank: typing.SupportsInt | typing.SupportsIndex,
-    damping: typing.SupportsFloat | typing.SupportsIndex,
-) -> tuple[numpy.ndarray, numpy.ndarray]: ...
 def fake_quantize(
     x: typing.Any,
     scale: typing.Any,

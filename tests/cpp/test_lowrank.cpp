@@ -116,7 +116,7 @@ TEST(svd_gives_the_same_bits_for_any_thread_count) {
 TEST(factors_give_the_matrix_back) {
   const Tensor w = random_matrix(48, 64, 5);
   const LowRank all = factorize(constant(w), {.rank = 48});
-  CHECK(all.rel_error < 1e-6);
+  CHECK(all.rel_error() < 1e-6);
   const Tensor back = low_rank_product(constant(all.a), constant(all.b));
   for (std::int64_t i = 0; i < w.size(); ++i) CHECK(std::fabs(back.as<float>()[i] - w.as<float>()[i]) < 1e-5f);
   const LowRank part = factorize(constant(w), {.energy = 0.75});

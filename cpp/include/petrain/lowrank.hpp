@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <optional>
 
+#include "petrain/certificate.hpp"
 #include "petrain/tensor.hpp"
 
 namespace petrain {
@@ -46,15 +47,22 @@ struct Keep {
 // W ≈ A B, float32: a (m, rank), b (rank, n). The singular values are split evenly between them.
 struct LowRank {
   Tensor a, b;
-  double rel_error = 0;  // ‖W - AB‖_F / ‖W‖_F of these float32 factors, in float64
+  Certificate certificate;  // of these float32 factors
 
   std::int64_t rank() const { return b.shape()[0]; }
-  double energy() const { return 1 - rel_error * rel_error; }
+  double rel_error() const { return certificate.norm > 0 ? certificate.error / certificate.norm : 0; }
+  double energy() const { return 1 - rel_error() * rel_error(); }
 };
 
 // With `energy` or `rel_error` the rank is the smallest that meets it. What float32 factors cannot reach (a
 // rel_error below about 1e-7) gives the rank that would meet it without rounding.
 LowRank factorize(const ConstTensorView& w, const Keep& keep, std::uint64_t seed = 0);
+
+// The factors of W (N, K) with the least tr((W - AB)(H + damping) (W - AB)ᵀ): of the outputs instead of the weights, for
+// inputs as the observer has seen them; `keep` is of that too (Zhang et al., arXiv 2410.06040; Wang et al.,
+// arXiv 2403.07378). `damping` is relative to the mean of H's diagonal. Throws as factorize and gptq do.
+LowRank factorize_outputs(const ConstTensorView& w, const HessianObserver& inputs, const Keep& keep,
+                          double damping = 0.01, std::uint64_t seed = 0);
 
 // A B, for factors a (m, r) and b (r, n).
 Tensor low_rank_product(const ConstTensorView& a, const ConstTensorView& b);

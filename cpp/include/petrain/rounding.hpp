@@ -91,15 +91,4 @@ struct DescentOptions {
 Rounded round_coordinate_descent(const ConstTensorView& w, const QuantTensor& q, const HessianObserver& hessian,
                                  const DescentOptions& options = {});
 
-// a (N, rank), b (rank, K), float32.
-struct OutputFactors {
-  Tensor a, b;
-};
-
-// The factors of a rank with the least tr((W - AB)(H + damping) (W - AB)ᵀ), for w float32 (N, K) (Zhang et al.,
-// arXiv 2410.06040). Not of the same bytes on every instruction set. Throws as gptq does, and where the rank is not
-// from 1 to min(N, K).
-OutputFactors factorize_outputs(const ConstTensorView& w, const HessianObserver& hessian, std::int64_t rank,
-                                double damping = 0.01);
-
 }  // namespace petrain

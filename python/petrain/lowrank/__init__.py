@@ -4,14 +4,17 @@ Arrays are float32, C-contiguous, NumPy's or CPU tensors that export DLPack; res
 gives the same bits for any number of threads.
 """
 
+from petrain.lowrank.certificate import Certificate, certify
 from petrain.lowrank.decomposition import svd
 from petrain.lowrank.factors import LowRank, factorize
 from petrain.lowrank.layer import LowRankCost, LowRankGradients, cost, linear, linear_backward
 
 __all__ = [
+    "Certificate",
     "LowRank",
     "LowRankCost",
     "LowRankGradients",
+    "certify",
     "cost",
     "factorize",
     "linear",

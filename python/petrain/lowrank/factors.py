@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from petrain import _core
 from petrain._numbers import integer, number, seed_number
 from petrain._params import Array, Floats
+from petrain.lowrank.certificate import Certificate, certificate_of, core_of
+
+if TYPE_CHECKING:
+    from petrain.quant import HessianObserver
 
 
 @dataclass(frozen=True)
@@ -16,12 +21,17 @@ class LowRank:
     Attributes:
         a: float32, (m, rank).
         b: float32, (rank, n).
-        rel_error: :math:`‖W - AB‖_F / ‖W‖_F` of these float32 factors, measured in float64.
+        certificate: what they lose.
     """
 
     a: Floats
     b: Floats
-    rel_error: float
+    certificate: Certificate
+
+    @property
+    def rel_error(self) -> float:
+        """:math:`‖W - AB‖_F / ‖W‖_F` of these float32 factors, in float64."""
+        return self.certificate.rel_error
 
     @property
     def rank(self) -> int:
@@ -52,26 +62,38 @@ def factorize(
     rank: int | None = None,
     energy: float | None = None,
     rel_error: float | None = None,
+    max_params: int | None = None,
+    inputs: HessianObserver | None = None,
+    *,
+    damping: float = 0.01,
     seed: int = 0,
 ) -> LowRank:
-    r"""The best factors :math:`W \approx A B` of a rank, a kept energy or a relative error: give exactly one.
+    r"""The best factors :math:`W \approx A B` of a rank, a kept energy, a relative error or a size: give exactly one.
 
     The singular values are split evenly: :math:`A = U \sqrt{s}`, :math:`B = \sqrt{s}\, V^T` (Eckart, Young, 1936).
     With ``energy`` or ``rel_error`` the rank is the smallest that meets it, from the whole spectrum. A ``rel_error``
     below about 1e-7, which float32 factors cannot reach, gives the rank that would meet it without their rounding.
+
+    With ``inputs`` it is the error of the layer's outputs that is least, and of which ``energy`` and ``rel_error`` are:
+    the factors of :math:`W R`, the second times :math:`R^{-1}`, where :math:`H + \lambda I = R R^T` (SVD-LLM: Wang et
+    al., arXiv 2403.07378; QERA: Zhang et al., arXiv 2410.06040).
 
     Args:
         w: float32, (m, n).
         rank: from 1 to min(m, n); by :func:`svd` with its method "auto".
         energy: the part of :math:`‖W‖_F^2` to keep, in (0, 1].
         rel_error: the most that :math:`‖W - AB‖_F / ‖W‖_F` may be, in [0, 1).
+        max_params: the most numbers that both factors may have: the largest rank with rank (m + n) no more than this.
+        inputs: an observer of the layer's inputs, of n features.
+        damping: λ, relative to the mean of H's diagonal; with inputs that are not of full rank more than 0.
         seed: of the random start, where :func:`svd` takes one.
 
     Returns:
         The factors, which say their rank and their measured error. A matrix of zeros has factors of zeros.
 
     Raises:
-        ValueError: not exactly one of the three is given, it is out of range, or ``w`` is what :func:`svd` refuses.
+        ValueError: not exactly one of the four is given, it is out of range, or ``w`` is what :func:`svd` refuses; the
+            observer is of other inputs, has seen none, or H is not positive definite with this damping.
         TypeError: ``w`` is not an array, or a number is of the wrong type.
 
     Example:
@@ -85,7 +107,27 @@ def factorize(
                [ 8., 10.],
                [12., 15.]], dtype=float32)
     """
-    whole_rank = None if rank is None else integer("rank", rank)
-    return LowRank(
-        *_core.factorize(w, whole_rank, number("energy", energy), number("rel_error", rel_error), seed_number(seed))
+    if max_params is not None:
+        if (rank, energy, rel_error) != (None, None, None):
+            raise ValueError("max_params: expected exactly one of rank, energy, rel_error and max_params")
+        rank = _largest_rank(w, integer("max_params", max_params))
+    a, b, numbers = _core.factorize(
+        w,
+        None if rank is None else integer("rank", rank),
+        number("energy", energy),
+        number("rel_error", rel_error),
+        seed_number(seed),
+        core_of(inputs),
+        float(damping),
     )
+    return LowRank(a, b, certificate_of(numbers, inputs))
+
+
+def _largest_rank(w: Array, max_params: int) -> int:
+    shape = tuple(getattr(w, "shape", ()))
+    if len(shape) != 2:
+        raise ValueError(f"w: expected a matrix that is not empty, got shape {shape}")
+    rank = min(max_params // max(sum(shape), 1), *shape)
+    if rank < 1:
+        raise ValueError(f"max_params: expected at least {sum(shape)} for shape {shape}, got {max_params}")
+    return int(rank)

@@ -126,12 +126,8 @@ def lqer(
         (32,)
     """
     error = _error(w, q, None)
-    if hessian is None:
-        factors = lowrank.factorize(error, rank=rank)
-        a, b = factors.a, factors.b
-    else:
-        a, b = _core.factorize_outputs(error, core_of(hessian), rank, float(damping))
-    residual = quantize(a), quantize(b)
+    factors = lowrank.factorize(error, rank=rank, inputs=hessian, damping=damping)
+    residual = quantize(factors.a), quantize(factors.b)
     if hessian is not None:
         report = RoundingReport(output_error(w, q, hessian), output_error(w, q, hessian, residual))
     else:

@@ -1,0 +1,23 @@
+// What is lost where two factors stand for a matrix, as numbers that are never too small.
+#pragma once
+
+#include "petrain/tensor.hpp"
+
+namespace petrain {
+
+class HessianObserver;
+
+struct Certificate {
+  double error = 0, norm = 0;  // ‖W - AB‖_F is at most `error`; ‖W‖_F
+  // With the rows x that an observer has seen: the square root of Σ ‖(W - AB) x‖² is at most `output_error`, and that of
+  // Σ ‖W x‖². 0 without.
+  double output_error = 0, output_norm = 0;
+};
+
+// w (m, n), a (m, rank), b (rank, n), float32 and finite. All is computed in float64, and what its rounding can have
+// taken off is added: 1e-12 of the norms, or less. With `inputs`, of n features, the observer's H is taken as exact.
+// Throws std::invalid_argument where the arguments do not fit, or the observer has seen no rows.
+Certificate certify(const ConstTensorView& w, const ConstTensorView& a, const ConstTensorView& b,
+                    const HessianObserver* inputs = nullptr);
+
+}  // namespace petrain
