@@ -6,6 +6,8 @@ import pytest
 from calibrate_cases import OBSERVERS, every_octave, observed, same_state
 from petrain import quant
 
+pytestmark = pytest.mark.once
+
 
 @pytest.fixture
 def x(rng):

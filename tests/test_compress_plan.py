@@ -15,6 +15,8 @@ import pytest
 from petrain import compress, files, quant
 from petrain.compress import CANDIDATES, Dense, LowRank, Quantized
 
+pytestmark = pytest.mark.once
+
 NAMES = {form.name: form for form in CANDIDATES}
 
 

@@ -9,6 +9,8 @@ from petrain import _core, optim
 from petrain.optim import exchange
 from petrain.optim.exchange import _torch, _values
 
+pytestmark = pytest.mark.once
+
 # The classes that torch has too, with arguments that both take; the second of each group differs.
 SHARED = [
     ("SGD", {"lr": 0.1, "weight_decay": 0.2}),

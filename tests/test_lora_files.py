@@ -14,6 +14,8 @@ from petrain import lora
 from petrain.files import load_tensors, save_tensors
 from petrain.quant import quantize
 
+pytestmark = pytest.mark.once
+
 W = np.random.default_rng(0).standard_normal((6, 8), np.float32)
 X = np.random.default_rng(1).standard_normal((5, 8), np.float32)
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"

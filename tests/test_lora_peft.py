@@ -15,7 +15,7 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # of what it imports
     peft = pytest.importorskip("peft", reason="peft is not installed")
 
-pytestmark = pytest.mark.filterwarnings("default")
+pytestmark = [pytest.mark.once, pytest.mark.filterwarnings("default")]
 
 SIZES = {"up": (12, 8), "block.down": (10, 12), "block.deep.up": (6, 10)}
 CASES = {

@@ -140,7 +140,7 @@ def test_randomized_with_all_directions_is_exact():
 
 
 def test_auto_is_full_where_that_is_cheap_or_k_is_large():
-    for shape, k in [((100, 100), 5), ((4000, 30), 2), ((300, 300), 75)]:
+    for shape, k in [((100, 100), 5), ((4000, 30), 2), ((300, 300), 100)]:
         a = named(shape, "slow")
         assert bits(svd(a, k)) == bits(svd(a, k, method="full"))
     a = named((300, 300), "slow")

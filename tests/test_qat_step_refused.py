@@ -6,6 +6,8 @@ from petrain import _core
 from petrain.optim import SGD, Adafactor, GaLore
 from petrain.quant import LSQ
 
+pytestmark = pytest.mark.once
+
 
 def attach(param=0, *, w=None, lsq=None, out=None, cls=SGD, others=(), spec=None):
     w = np.ones((4, 32), np.float32) if w is None else w

@@ -20,6 +20,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from petrain.files import load_tensors, save_tensors
 
+pytestmark = pytest.mark.once
+
 DTYPES = [np.float32, np.float64, np.float16, np.int8, np.uint8, np.int32, np.int64]
 
 

@@ -12,6 +12,8 @@ import petrain
 import pytest
 from petrain.files import load_tensors
 
+pytestmark = pytest.mark.once
+
 
 def lay(header: str | bytes, data: bytes = b"", length: int | None = None) -> bytes:
     text = header if isinstance(header, bytes) else header.encode()

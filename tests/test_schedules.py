@@ -12,6 +12,8 @@ from petrain.optim import lr_scheduler
 from petrain.optim.lr_scheduler import _numbers
 from reference import schedules as reference
 
+pytestmark = pytest.mark.once
+
 STEPS = 400
 
 

@@ -7,6 +7,8 @@ import pytest
 from petrain.optim import lr_scheduler
 from test_schedules import CASES, decay, make, make_optimizer, rates
 
+pytestmark = pytest.mark.once
+
 BAD = [
     ("ConstantLR", {"factor": 1.5}, "factor: expected a finite number in [0, 1], got 1.5"),
     ("ConstantLR", {"total_iters": -1}, "total_iters: expected an integer of at least 0, got -1"),

@@ -7,6 +7,8 @@ import weakref
 
 import pytest
 
+pytestmark = pytest.mark.once
+
 torch = pytest.importorskip("torch", reason="needs torch")
 import petrain.torch  # noqa: E402
 from torch_cases import parameter  # noqa: E402

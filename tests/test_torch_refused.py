@@ -4,6 +4,8 @@ import math
 
 import pytest
 
+pytestmark = pytest.mark.once
+
 torch = pytest.importorskip("torch", reason="needs torch")
 import petrain.torch  # noqa: E402
 from torch_cases import parameter, set_grads  # noqa: E402

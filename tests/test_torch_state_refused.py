@@ -5,6 +5,8 @@ import copy
 import pytest
 from petrain import optim
 
+pytestmark = pytest.mark.once
+
 torch = pytest.importorskip("torch", reason="needs torch")
 import petrain.torch  # noqa: E402
 from torch_cases import assert_equal, assert_same, parameter, set_grads  # noqa: E402

@@ -63,7 +63,7 @@ LowRank factorize_outputs(const ConstTensorView& w, const HessianObserver& input
                           std::uint64_t seed) {
   require_weight(w, inputs);
   require_damping(damping);
-  const std::int64_t n = w.shape[0], k = w.shape[1];
+  const std::int64_t k = w.shape[1];
   Panels r = HessianAccess::symmetric(inputs);
   factorize_upper(r, damping);
   double largest = 0;

@@ -13,19 +13,19 @@ namespace {
 
 // Time of a float64 product's flop, of Eigen's QR's flop, and of its eigenvectors divided by n³: all in flops of the
 // float32 product, measured with AVX2. They decide which method is taken, with a bias to the exact one where it costs
-// little or the randomized one would carry many directions, of which the last are the least accurate.
+// little or the randomized one would come to carry most of all directions.
 constexpr double kWideCost = 5, kQrCost = 20, kEigenCost = 50;
 constexpr std::int64_t kSmall = 128;
-constexpr double kUsualIterations = 4;
+constexpr double kUsualGrowth = 2;  // directions at the end, of those asked for
 
-bool full_is_better(const ConstMatrix& a, std::int64_t directions, std::int64_t rank, double iterations) {
-  if (a.cols <= kSmall || rank >= (a.cols + 3) / 4) return true;
+bool full_is_better(const ConstMatrix& a, double directions, std::int64_t rank) {
+  if (a.cols <= kSmall || rank >= (a.cols + 2) / 3) return true;
   const auto m = static_cast<double>(a.rows), n = static_cast<double>(a.cols);
-  const auto l = static_cast<double>(directions), k = static_cast<double>(rank);
+  const auto k = static_cast<double>(rank);
   const double full = kWideCost * (m * n * n + 2 * m * n * k) + kEigenCost * n * n * n + kQrCost * 4 * m * k * k;
-  const double products = 4 * (iterations + 1) * m * n * l;
-  const double orthogonal = (iterations + 1) * (m + n) * l * l * (kWideCost + 2);
-  const double small = kEigenCost * l * l * l + kWideCost * 2 * (m + n) * l * k + kQrCost * 4 * n * k * k;
+  const double d = std::min(directions, n);
+  const double products = 4 * m * n * d, orthogonal = 8 * (m + n) * d * d;
+  const double small = 2 * kEigenCost * d * d * d + kWideCost * 2 * (m + n) * d * k;
   return full <= products + orthogonal + small;
 }
 
@@ -79,9 +79,9 @@ SingularTriplets truncated_svd(const TallMatrix& tall, std::int64_t k, const Svd
   const ConstMatrix& a = tall.matrix;
   bool full = options.method == SvdMethod::full;
   if (options.method == SvdMethod::automatic) {
-    const std::int64_t l = k + std::min(options.oversample, a.cols - k);
-    const double iterations = options.n_iter ? static_cast<double>(*options.n_iter) : kUsualIterations;
-    full = full_is_better(a, l, k, iterations);
+    const auto asked = static_cast<double>(k + options.oversample);
+    full = full_is_better(
+        a, options.n_iter ? asked + static_cast<double>(kRandomizedBlock * *options.n_iter) : kUsualGrowth * asked, k);
   }
   if (!full) return turned(tall, randomized_svd(a, std::ldexp(tall.square, -2 * tall.exponent), k, options));
   return turned(tall, lift(a, symmetric_eigen(gram(a)).vectors, k));

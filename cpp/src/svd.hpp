@@ -34,6 +34,8 @@ struct SingularTriplets {
 // Directions that A maps to nothing get a left vector all the same.
 SingularTriplets lift(const ConstMatrix& a, const WideMatrix& directions, std::int64_t k);
 
+constexpr std::int64_t kRandomizedBlock = 16;  // directions of a step
+
 // `square` is ‖A‖²_F.
 SingularTriplets randomized_svd(const ConstMatrix& tall, double square, std::int64_t k, const SvdOptions& options);
 

@@ -12,7 +12,7 @@
 namespace petrain {
 namespace {
 
-constexpr std::int64_t kBlock = 16;       // columns of a step
+constexpr std::int64_t kBlock = kRandomizedBlock;
 constexpr std::int64_t kMostTimes = 8;    // directions beyond those asked for, times these
 constexpr double kGainThatCounts = 5e-4;  // of what is not yet captured, in ‖·‖²_F
 constexpr double kNoise = 1e-8;           // of all: float32 products cannot tell less
@@ -207,16 +207,17 @@ SingularTriplets randomized_svd(const ConstMatrix& a, double square, std::int64_
   const std::int64_t most = std::min(a.cols, steps * kBlock);
   Bidiagonalization growing(a, most, options.seed);
   double captured = 0, gain = square;
+  std::int64_t look = l;  // at a size: it costs as much as some steps
   while (growing.size() < most) {
     growing.step();
-    if (options.n_iter || growing.size() < l) continue;
+    if (options.n_iter || growing.size() < look) continue;
+    look = growing.size() + std::max(2 * kBlock, growing.size() / 6);
     const std::vector<double> squares = growing.squares();
     const double before = std::exchange(captured, std::accumulate(squares.begin(), squares.begin() + k, 0.0));
     const double ratio = (captured - before) / std::exchange(gain, captured - before);
     // Gains fall faster and faster: those to come are at most what a geometric series would give.
     const double to_come = ratio < 1 ? gain * ratio / (1 - ratio) : gain;
     if (to_come <= std::max(kGainThatCounts * (square - captured), kNoise * square)) break;
-    if (growing.size() < most) growing.step();  // a look at every other one: it costs as much as a step
   }
   return growing.triplets(k);
 }

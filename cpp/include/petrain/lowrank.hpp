@@ -17,12 +17,12 @@ namespace petrain {
 enum class SvdMethod {
   automatic,   // full for small matrices or large k, else whichever is estimated to be faster
   full,        // eigenvectors of the smaller Gram matrix, in float64
-  randomized,  // subspace iteration from a random start (Halko, Martinsson, Tropp, SIAM Review 53, 2011)
+  randomized,  // block Krylov from a random start (Musco, Musco, NeurIPS 2015)
 };
 
 struct SvdOptions {
-  std::int64_t oversample = 10;                       // directions beyond k that the randomized method carries along
-  std::optional<std::int64_t> n_iter = std::nullopt;  // its iterations; without a value, until they gain nothing more
+  std::int64_t oversample = 10;                       // directions beyond k that the randomized method begins with
+  std::optional<std::int64_t> n_iter = std::nullopt;  // its further steps; without a value, until they gain nothing more
   SvdMethod method = SvdMethod::automatic;
   std::uint64_t seed = 0;  // of its random start
 };
