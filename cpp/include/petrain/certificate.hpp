@@ -9,8 +9,8 @@ class HessianObserver;
 
 struct Certificate {
   double error = 0, norm = 0;  // ‖W - AB‖_F is at most `error`; ‖W‖_F
-  // With the rows x that an observer has seen: the square root of Σ ‖(W - AB) x‖² is at most `output_error`, and that of
-  // Σ ‖W x‖². 0 without.
+  // With the rows x that an observer has seen: the square root of Σ ‖(W - AB) x‖² is at most `output_error`, and that
+  // of Σ ‖W x‖². 0 without.
   double output_error = 0, output_norm = 0;
 };
 
