@@ -8,7 +8,8 @@ set(PETRAIN_ONLY_ISAS "" CACHE STRING "The instruction sets to build, for a smal
 set(PETRAIN_ISAS)
 include(CheckIncludeFileCXX)
 
-# With EXTENDS, only SOURCES are compiled again, and all other tables are those of the set that is named.
+# With EXTENDS, only SOURCES are compiled again, and all other tables are those of the set that is named, if that is
+# built too.
 function(petrain_add_isa isa)
   cmake_parse_arguments(PARSE_ARGV 1 arg "" "EXTENDS" "FLAGS;SOURCES")
   if(PETRAIN_ONLY_ISAS AND NOT isa IN_LIST PETRAIN_ONLY_ISAS)
@@ -16,7 +17,7 @@ function(petrain_add_isa isa)
   endif()
   set(base ${isa})
   set(sources ${PETRAIN_KERNEL_SOURCES})
-  if(arg_EXTENDS)
+  if(arg_EXTENDS AND (NOT PETRAIN_ONLY_ISAS OR arg_EXTENDS IN_LIST PETRAIN_ONLY_ISAS))
     set(base ${arg_EXTENDS})
     set(sources cpp/kernels/table.cpp ${arg_SOURCES})
   endif()

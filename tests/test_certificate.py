@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from petrain import lowrank, quant
+from petrain import _core, lowrank, quant
 from petrain.lowrank import Certificate, certify, factorize
 from reference import certificate as reference
 
@@ -75,6 +75,19 @@ def test_zeros():
     assert f.rel_error == 0
 
 
+def test_all_that_is_there_is_lost():
+    got = certify(np.zeros((2, 2), np.float32), np.ones((2, 1), np.float32), np.ones((1, 2), np.float32))
+    assert got.error >= 2
+    assert got.rel_error == np.inf
+
+
+def test_damping_does_not_count_as_outputs():
+    """Of H + λ the second input, which is always 0, is the larger part."""
+    inputs = observed(np.tile(np.array([[1, 0]], np.float32), (100, 1)))
+    f = factorize(np.diag([0.01, 1]).astype(np.float32), rel_error=0.2, inputs=inputs)
+    assert f.certificate.rel_output_error <= 0.2
+
+
 def correlated(count, n, seed=0):
     """Inputs of which few directions are large."""
     return (random((count, n), seed) * np.logspace(0, -3, n)) @ random((n, n), seed + 1)
@@ -130,6 +143,54 @@ def test_max_params_is_the_largest_rank_that_fits():
         factorize(w, max_params=140, rank=2)
 
 
+def test_a_refitted_factor_is_the_best_for_the_other_one():
+    w, a, b = random((12, 9)), random((12, 4), 1), random((4, 9), 2)
+    h = observed(random((30, 9), 3))
+    root = np.linalg.cholesky(h.hessian)
+    right = np.linalg.lstsq(a.astype(np.float64), w, rcond=None)[0]
+    left = np.linalg.lstsq(b.astype(np.float64).T, w.T, rcond=None)[0].T
+    weighted = np.linalg.lstsq((b @ root).T, (w @ root).T, rcond=None)[0].T
+    np.testing.assert_allclose(_core.fit_right(w, a), right, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(_core.fit_left(w, b, None), left, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(_core.fit_left(w, b, h._core), weighted, rtol=1e-5, atol=1e-6)
+
+
+def test_refitting_to_a_factor_that_is_not_of_full_rank():
+    w, a = random((12, 9)), random((12, 4), 1)
+    a[:, 3] = a[:, 0]
+    a[:, 2] = 0
+    right = _core.fit_right(w, a)
+    best = np.linalg.lstsq(a[:, :2].astype(np.float64), w, rcond=None)[0]
+    np.testing.assert_allclose(a.astype(np.float64) @ right, a[:, :2] @ best, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("aware", [False, True])
+def test_int8_factors_are_fitted_to_each_other(aware):
+    w = random((96, 32)) @ random((32, 128), 1)
+    inputs = observed(np.ascontiguousarray(correlated(600, 128), np.float32)) if aware else None
+    exact = factorize(w, rank=16, inputs=inputs)
+    small = factorize(w, rank=16, inputs=inputs, dtype="int8")
+    naive = certify(w, quant.quantize(exact.a), quant.quantize(exact.b), inputs)
+    assert small.a.values.dtype == np.int8
+    assert small.nbytes == 16 * (96 + 128) + 4 * (96 + 16)
+    assert small.certificate == certify(w, small.a, small.b, inputs)
+    of = "output_error" if aware else "error"
+    assert getattr(exact.certificate, of) < getattr(small.certificate, of) < getattr(naive, of)
+
+
+def test_int8_factors_run_as_a_layer():
+    w, x = random((24, 16)) @ random((16, 32), 1), random((5, 32), 2)
+    f = factorize(w, rank=16, dtype="int8")
+    np.testing.assert_allclose(lowrank.linear(x, f), x @ f.dense().T, rtol=0, atol=0.05 * np.abs(x @ w.T).max())
+    assert lowrank.linear(x, f).tobytes() == quant.low_rank(x, f.a, f.b).tobytes()
+
+
+def test_zeros_in_int8():
+    f = factorize(np.zeros((3, 4), np.float32), rank=2, dtype="int8")
+    assert not f.dense().any()
+    assert f.certificate.error == 0
+
+
 @pytest.mark.parametrize("threads", [2, 3])
 def test_threads_change_no_bit(threads):
     import petrain
@@ -166,6 +227,9 @@ def test_threads_change_no_bit(threads):
             "expected one that has seen rows",
         ),
         (lambda w: factorize(w, rank=1, inputs=observed(w.T.copy())), ValueError, "for this hessian"),
+        (lambda w: factorize(w, rank=1, dtype="int4"), ValueError, 'dtype: expected "float32" or "int8", got .int4.'),
+        (lambda w: _core.fit_right(w, w.T.copy()), ValueError, r"a: expected shape \(4, rank\)"),
+        (lambda w: _core.fit_left(w, w.T.copy(), None), ValueError, r"b: expected shape \(rank, 3\)"),
         (lambda w: factorize(w, rank=9, inputs=observed(w)), ValueError, "rank: expected 1 to 3"),
         (lambda w: factorize(w, rank=1, inputs=observed(w), damping=-1.0), ValueError, "damping: expected"),
     ],

@@ -132,6 +132,40 @@ def test_oversampling_helps():
     assert errors[0] > errors[1] > errors[2]
 
 
+def test_a_small_k_of_a_large_flat_matrix():
+    """The first directions hold next to nothing of it, which must not be taken for having converged."""
+    rng = np.random.default_rng(0)
+    n, k = 1024, 4
+    u, v = (np.linalg.qr(rng.standard_normal((n, k)))[0] for _ in range(2))
+    a = (rng.standard_normal((n, n)) + 3 * np.sqrt(n) * u @ v.T).astype(np.float32)
+    exact = np.linalg.svd(a, compute_uv=False)[:k]
+    np.testing.assert_allclose(svd(a, k, method="randomized")[1], exact, rtol=0.01)
+
+
+@pytest.mark.parametrize(
+    "a",
+    [
+        with_spectrum((300, 300), np.repeat([1, 0.3, 0.1, 0.03], 75)),
+        np.kron(np.eye(24), np.random.default_rng(0).standard_normal((16, 16))).astype(np.float32),
+    ],
+)
+def test_a_singular_value_that_is_there_more_often_than_a_block_has_columns(a):
+    exact = np.linalg.svd(a.astype(np.float64), compute_uv=False)[:40]
+    got = svd(a, 40, method="randomized")
+    check_form(a, 40, got)
+    best, error = (
+        np.sqrt((a.astype(np.float64) ** 2).sum() - (s.astype(np.float64) ** 2).sum()) for s in (exact, got[1])
+    )
+    assert error <= 1.002 * best
+
+
+def test_more_steps_than_there_are_directions():
+    a = named((80, 60), "slow")
+    for options in ({"n_iter": 2**60}, {"oversample": 2**62}, {"oversample": 2**62, "method": "auto"}):
+        s = svd(a, 5, **{"method": "randomized", **options})[1]
+        np.testing.assert_allclose(s, np.arange(1, 6) ** -0.5, rtol=1e-5)
+
+
 def test_randomized_with_all_directions_is_exact():
     a = named((60, 40), "slow")
     result = svd(a, 40, oversample=1000, method="randomized")

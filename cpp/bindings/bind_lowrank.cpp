@@ -68,6 +68,30 @@ void register_lowrank(py::module_& module) {
       },
       py::arg("w"), py::arg("a"), py::arg("b"), py::arg("inputs"), "(error, norm, output_error, output_norm)");
   module.def(
+      "fit_right",
+      [](py::handle w, py::handle a) {
+        const ArrayRef matrix = borrow(w, "w", Access::read), left = borrow(a, "a", Access::read);
+        Tensor b;
+        {
+          const py::gil_scoped_release release;
+          b = fit_right(matrix.view, left.view);
+        }
+        return as_numpy(std::move(b));
+      },
+      py::arg("w"), py::arg("a"));
+  module.def(
+      "fit_left",
+      [](py::handle w, py::handle b, std::optional<const HessianObserver*> inputs) {
+        const ArrayRef matrix = borrow(w, "w", Access::read), right = borrow(b, "b", Access::read);
+        Tensor a;
+        {
+          const py::gil_scoped_release release;
+          a = fit_left(matrix.view, right.view, inputs.value_or(nullptr));
+        }
+        return as_numpy(std::move(a));
+      },
+      py::arg("w"), py::arg("b"), py::arg("inputs"));
+  module.def(
       "low_rank_product",
       [](py::handle a, py::handle b) {
         const ArrayRef left = borrow(a, "a", Access::read), right = borrow(b, "b", Access::read);

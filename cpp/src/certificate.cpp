@@ -41,14 +41,6 @@ double norm(const ConstTensorView& matrix) {
   return std::sqrt(tree_sum(squares));
 }
 
-double norm(const Panels& h) {
-  double square = 0;
-  for (std::int64_t i = 0; i < h.size; ++i) {
-    for (std::int64_t j = 0; j < h.size; ++j) square += h.at(i, j) * h.at(i, j);
-  }
-  return std::sqrt(square);
-}
-
 // Sums over the rows of E = W - AB.
 struct Squares {
   std::vector<double> errors, outputs;
@@ -86,7 +78,8 @@ Squares squares_of(const ConstTensorView& w, const ConstTensorView& a, const Con
 
 // Rounding, with u = 2⁻⁵³ and γ_k ≈ k u (Higham, Accuracy and Stability of Numerical Algorithms, chapter 3): each
 // element of E is within γ_(rank + 2) (|A||B| + |W|)_ij, which by Cauchy and Schwarz is no more than
-// γ_(rank + 2) (‖A‖ ‖B‖ + ‖W‖) in the norm; e H eᵀ within γ_(2n + 2) ‖e‖² ‖H‖; sums of m squares within γ_(m + n).
+// γ_(rank + 2) (‖A‖ ‖B‖ + ‖W‖) in the norm; e H eᵀ within γ_(2n + 2) ‖e‖² ‖H‖, which is no more than the trace of H;
+// sums of m squares within γ_(m + n).
 Certificate certify(const ConstTensorView& w, const ConstTensorView& a, const ConstTensorView& b,
                     const HessianObserver* inputs) {
   require_matrix(w, "w");
@@ -108,14 +101,15 @@ Certificate certify(const ConstTensorView& w, const ConstTensorView& a, const Co
   result.norm = norm(w);
   const double off = units(a.shape[1]) * (norm(a) * norm(b) + result.norm);
   const double measured = std::sqrt(tree_sum(squares.errors)) * (1 + units(m + n));
-  result.error = measured == 0 && off < std::numeric_limits<double>::min() ? 0 : measured + off;
+  result.error = measured + off;
   if (!h) return result;
   double trace = 0;
   for (std::int64_t i = 0; i < n; ++i) trace += h->at(i, i);
   const double square = std::max(0.0, tree_sum(squares.outputs)) * (1 + units(m + n)) +
-                        2 * units(n) * result.error * result.error * norm(*h);
+                        2 * units(n) * result.error * result.error * trace;
   result.output_error = std::sqrt(square) + off * std::sqrt(trace);
-  result.output_norm = std::sqrt(output_square(w, *inputs));
+  std::vector<double> outputs = row_squares(*h, w.as<float>(), m);
+  result.output_norm = std::sqrt(tree_sum(outputs));
   return result;
 }
 

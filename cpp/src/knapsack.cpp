@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cfloat>
 #include <cmath>
 #include <limits>
 #include <numeric>
@@ -88,7 +89,7 @@ struct Scaled {
 // Without the options whose error alone is above `most`, which a choice is known to stay within. What is left sums up
 // to at most 2^62 units.
 Scaled scale(Options layers, const std::vector<std::vector<std::size_t>>& kept, double most) {
-  most *= 1 + 1e-9;  // it is a rounded sum
+  most = std::min(most * (1 + 1e-9), DBL_MAX);  // it is a rounded sum
   const int bits = 62 - static_cast<int>(std::bit_width(layers.size() - 1));
   Scaled result;
   result.exponent = std::max(std::ilogb(most) + 1 - bits, -1074);

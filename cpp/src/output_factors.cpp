@@ -59,19 +59,12 @@ void solve_upper(double* values, std::int64_t rows, const Panels& r, double* sum
 
 }  // namespace
 
-LowRank factorize_outputs(const ConstTensorView& w, const HessianObserver& inputs, const Keep& keep, double damping,
-                          std::uint64_t seed) {
-  require_weight(w, inputs);
-  require_damping(damping);
-  const std::int64_t k = w.shape[1];
-  Panels r = HessianAccess::symmetric(inputs);
-  factorize_upper(r, damping);
-  double largest = 0;
-  for (std::int64_t j = 0; j < k; ++j) largest = std::max(largest, r.at(j, j));
-  for (double& value : r.values) value /= largest;
+namespace {
 
-  LowRank factors = factorize(times_upper(w, r).view(), keep, seed);
-  const std::int64_t rank = factors.rank();
+// Of W R, which is `product`, the second one times R⁻¹.
+LowRank factors_of(const Tensor& product, const Panels& r, const Keep& keep, std::uint64_t seed) {
+  LowRank factors = factorize(product.view(), keep, seed);
+  const std::int64_t rank = factors.rank(), k = r.size;
   using Own = std::pair<RowBlock, RowBlock>;
   for_each_row_block(
       rank, [&] { return Own(row_block(r), row_block(r)); },
@@ -86,7 +79,38 @@ LowRank factorize_outputs(const ConstTensorView& w, const HessianObserver& input
           for (std::int64_t j = 0; j < k; ++j) to[j] = to_float(values[i * stride + j]);
         }
       });
+  return factors;
+}
+
+bool meets(const Certificate& certificate, const Keep& keep) {
+  if (keep.rank) return true;
+  const double allowed = keep.energy ? std::sqrt(1 - *keep.energy) : keep.rel_error.value_or(0);
+  return certificate.output_error <= allowed * certificate.output_norm;
+}
+
+}  // namespace
+
+LowRank factorize_outputs(const ConstTensorView& w, const HessianObserver& inputs, const Keep& keep, double damping,
+                          std::uint64_t seed) {
+  require_weight(w, inputs);
+  require_damping(damping);
+  const std::int64_t k = w.shape[1];
+  Panels r = HessianAccess::symmetric(inputs);
+  factorize_upper(r, damping);
+  double largest = 0;
+  for (std::int64_t j = 0; j < k; ++j) largest = std::max(largest, r.at(j, j));
+  for (double& value : r.values) value /= largest;
+
+  const Tensor product = times_upper(w, r);
+  const std::int64_t most = std::min(w.shape[0], k);
+  LowRank factors = factors_of(product, r, keep, seed);
   factors.certificate = certify(w, factors.a.view(), factors.b.view(), &inputs);
+  // The damping took part in what has been met.
+  while (!meets(factors.certificate, keep) && factors.rank() < most) {
+    const std::int64_t rank = std::min(most, factors.rank() + std::max<std::int64_t>(1, factors.rank() / 16));
+    factors = factors_of(product, r, {.rank = rank}, seed);
+    factors.certificate = certify(w, factors.a.view(), factors.b.view(), &inputs);
+  }
   return factors;
 }
 

@@ -65,7 +65,7 @@ class QuantProduct::OfIntegers final : public RowBlocks {
         rows_(rows),
         offsets_(product.offsets(rows.zero_point)),
         row_sums_(DType::i32, {product.zeros_.empty() ? 0 : most_rows}) {
-    if (FewRows::fit(rows.m)) {
+    if (FewRows::fit(most_rows)) {  // once, before several threads ask
       rows.few();
       matrix_.shifted();
     }

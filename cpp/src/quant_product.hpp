@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <mutex>
 
@@ -13,8 +12,6 @@ namespace petrain {
 
 // Whether sums of products are scaled before they are added: in groups, and with all weights of 4 bits.
 bool in_groups(const QuantTensor& weight);
-
-using FloatBlocks = std::function<void(const Block<float>&)>;
 
 // Rows of x, prepared for products with one weight; as run_blocks wants it. For one thread.
 class RowBlocks {

@@ -32,8 +32,10 @@ struct QuantRows {
   // at the first one after the values have changed.
   const FewRows& few() const {
     if (!few_) few_.emplace(k);
-    if (!few_ready_) few_->prepare(m, [this](std::int64_t i, std::int8_t*) { return row(i); });
-    few_ready_ = true;
+    if (!few_ready_) {
+      few_->prepare(m, [this](std::int64_t i, std::int8_t*) { return row(i); });
+      few_ready_ = true;
+    }
     return *few_;
   }
   void values_changed() { few_ready_ = false; }

@@ -104,9 +104,13 @@ class SparseGpt {
     const double* r = own.diagonal.data() + (j - begin) * (kColumns + 1);
     double* y = own.scratch.data();
     solve_upper(r, kColumns, sums + j, group, y);
+    double most = 0;
     for (std::int64_t l = 0; l < group; ++l) {
-      own.scores[l] = to_float(std::abs((weight(row, j + l) + y[l]) * r[l * (kColumns + 1)]));
+      const bool dead = h_.at(j + l, j + l) == 0;  // an input that was always 0
+      y[l] = dead ? 0 : std::abs((weight(row, j + l) + y[l]) * r[l * (kColumns + 1)]);
+      most = std::max(most, y[l]);
     }
+    for (std::int64_t l = 0; l < group; ++l) own.scores[l] = most > 0 ? to_float(y[l] / most) : 0;
     std::int64_t keep = options_.keep;
     if (options_.pool == 0) keep = options_.keep * (j + group) / k_ - options_.keep * j / k_;
     keep_in_pool(own.scores.data(), group, keep, mask(row) + j);

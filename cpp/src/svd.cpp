@@ -79,9 +79,9 @@ SingularTriplets truncated_svd(const TallMatrix& tall, std::int64_t k, const Svd
   const ConstMatrix& a = tall.matrix;
   bool full = options.method == SvdMethod::full;
   if (options.method == SvdMethod::automatic) {
-    const auto asked = static_cast<double>(k + options.oversample);
+    const auto asked = static_cast<double>(k) + static_cast<double>(options.oversample);
     full = full_is_better(
-        a, options.n_iter ? asked + static_cast<double>(kRandomizedBlock * *options.n_iter) : kUsualGrowth * asked, k);
+        a, options.n_iter ? asked + kRandomizedBlock * static_cast<double>(*options.n_iter) : kUsualGrowth * asked, k);
   }
   if (!full) return turned(tall, randomized_svd(a, std::ldexp(tall.square, -2 * tall.exponent), k, options));
   return turned(tall, lift(a, symmetric_eigen(gram(a)).vectors, k));

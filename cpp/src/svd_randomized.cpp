@@ -12,10 +12,10 @@
 namespace petrain {
 namespace {
 
-constexpr std::int64_t kBlock = kRandomizedBlock;
-constexpr std::int64_t kMostTimes = 8;    // directions beyond those asked for, times these
-constexpr double kGainThatCounts = 5e-4;  // of what is not yet captured, in ‖·‖²_F
-constexpr double kNoise = 1e-8;           // of all: float32 products cannot tell less
+constexpr std::int64_t kBlock = kRandomizedBlock;  // columns of a step
+constexpr std::int64_t kMostTimes = 8;             // directions beyond those asked for, times these
+constexpr double kGainThatCounts = 5e-4;           // of what is not yet captured, in ‖·‖²_F
+constexpr double kNoise = 1e-8;                    // of all: float32 products cannot tell less
 
 ConstMatrix view(const Tensor& matrix) { return {matrix.as<float>(), matrix.shape()[0], matrix.shape()[1]}; }
 
@@ -160,22 +160,23 @@ class Basis {
 class Bidiagonalization {
  public:
   Bidiagonalization(const ConstMatrix& a, std::int64_t most, std::uint64_t seed)
-      : a_(a),
-        most_(most),
-        u_(a.rows, most, seed),
-        v_(a.cols, most, seed),
-        b_(DType::f32, {most, most}),
-        next_(DType::f32, {a.cols, std::min(kBlock, most)}) {
-    fill_normal(seed, 0, 0, 1, next_.as<float>(), next_.size());
+      : a_(a), most_(most), u_(a.rows, most, seed), v_(a.cols, most, seed), b_(DType::f32, {most, most}), seed_(seed) {
+    begin_anew();
+  }
+
+  // From a random block, beside what is there.
+  void begin_anew() {
+    next_ = Tensor(DType::f32, {a_.cols, std::min(kBlock, most_ - size())});
+    fill_normal(seed_, static_cast<std::uint64_t>(size()) << 32, 0, 1, next_.as<float>(), next_.size());
   }
 
   std::int64_t size() const { return v_.cols(); }
 
   void step() {
     const std::int64_t first = size();
-    if (first > 0) next_ = product(a_.transposed(), u_.block(last_, std::min(kBlock, most_ - first)));
+    if (first > 0 && next_.empty()) next_ = product(a_.transposed(), u_.block(last_, std::min(kBlock, most_ - first)));
     last_ = first;
-    v_.append(std::move(next_));
+    v_.append(std::exchange(next_, {}));
     const Tensor image = product(a_, v_.block(first, size() - first));
     u_.append(image.clone());
     gemm(u_.view().transposed(), view(image), b_.as<float>() + first, most_);
@@ -195,6 +196,7 @@ class Bidiagonalization {
   std::int64_t most_, last_ = 0;
   Basis u_, v_;
   Tensor b_, next_;
+  std::uint64_t seed_;
 };
 
 std::int64_t blocks(std::int64_t count) { return (count + kBlock - 1) / kBlock; }
@@ -203,21 +205,31 @@ std::int64_t blocks(std::int64_t count) { return (count + kBlock - 1) / kBlock; 
 
 SingularTriplets randomized_svd(const ConstMatrix& a, double square, std::int64_t k, const SvdOptions& options) {
   const std::int64_t l = k + std::min(options.oversample, a.cols - k);
-  const std::int64_t steps = blocks(l) + options.n_iter.value_or(kMostTimes * blocks(l));
-  const std::int64_t most = std::min(a.cols, steps * kBlock);
+  const std::int64_t further = std::min(options.n_iter.value_or(kMostTimes * blocks(l)), blocks(a.cols));
+  const std::int64_t most = std::min(a.cols, (blocks(l) + further) * kBlock);
   Bidiagonalization growing(a, most, options.seed);
-  double captured = 0, gain = square;
+  double captured = 0, gain = 0;
   std::int64_t look = l;  // at a size: it costs as much as some steps
+  int looks = 0;
+  bool fresh = k <= kBlock;
   while (growing.size() < most) {
     growing.step();
     if (options.n_iter || growing.size() < look) continue;
-    look = growing.size() + std::max(2 * kBlock, growing.size() / 6);
+    look = growing.size() + std::max(kBlock, growing.size() / 6);
     const std::vector<double> squares = growing.squares();
     const double before = std::exchange(captured, std::accumulate(squares.begin(), squares.begin() + k, 0.0));
-    const double ratio = (captured - before) / std::exchange(gain, captured - before);
-    // Gains fall faster and faster: those to come are at most what a geometric series would give.
-    const double to_come = ratio < 1 ? gain * ratio / (1 - ratio) : gain;
-    if (to_come <= std::max(kGainThatCounts * (square - captured), kNoise * square)) break;
+    const double earlier = std::exchange(gain, captured - before);
+    if (++looks < 3) continue;  // two gains are known from then on
+    const double limit = std::max(kGainThatCounts * (square - captured), kNoise * square);
+    const double ratio = gain < earlier ? gain / earlier : 1;
+    const bool done = gain <= limit && (ratio < 1 ? gain * ratio / (1 - ratio) : gain) <= limit;
+    if (done && fresh) break;
+    // A start of so many columns finds no more directions of a singular value that is there more often: others do.
+    if (done && growing.size() < most) {
+      growing.begin_anew();
+      look = growing.size() + 2 * kBlock;
+    }
+    fresh = k <= kBlock || done;
   }
   return growing.triplets(k);
 }

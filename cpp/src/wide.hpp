@@ -38,4 +38,7 @@ struct SymmetricEigen {
 SymmetricEigen symmetric_eigen(const WideMatrix& matrix);
 std::vector<double> symmetric_eigenvalues(const WideMatrix& matrix);
 
+// Y with G Y = X for a G without negative eigenvalues, in the place of X; where G is singular, one of them.
+void solve_symmetric(const WideMatrix& g, WideMatrix& x);
+
 }  // namespace petrain

@@ -38,4 +38,22 @@ std::vector<double> symmetric_eigenvalues(const WideMatrix& matrix) {
   return largest_first(solve(matrix, Eigen::EigenvaluesOnly).eigenvalues());
 }
 
+void solve_symmetric(const WideMatrix& g, WideMatrix& x) {
+  constexpr double kNothing = 1e-14;  // of the largest eigenvalue: no direction
+  const SymmetricEigen eigen = symmetric_eigen(g);
+  using Rows = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+  const auto map = [](const WideMatrix& m) {
+    return Eigen::Map<const Rows, 0, Eigen::OuterStride<>>(m.values.data(), m.rows, m.cols,
+                                                           Eigen::OuterStride<>(m.stride));
+  };
+  Eigen::VectorXd inverse(g.rows);
+  for (std::int64_t i = 0; i < g.rows; ++i)
+    inverse[i] = eigen.values[i] > kNothing * eigen.values[0] ? 1 / eigen.values[i] : 0;
+  const auto vectors = map(eigen.vectors);
+  const Rows solution = vectors * (inverse.asDiagonal() * (vectors.transpose() * map(x)));
+  for (std::int64_t i = 0; i < x.rows; ++i) {
+    for (std::int64_t j = 0; j < x.cols; ++j) x.row(i)[j] = solution(i, j);
+  }
+}
+
 }  // namespace petrain

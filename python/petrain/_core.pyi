@@ -51,6 +51,8 @@ __all__: list[str] = [
     "factorize",
     "fake_quantize",
     "fake_quantize_backward",
+    "fit_left",
+    "fit_right",
     "frozen_backward",
     "frozen_forward",
     "frozen_merged",
@@ -652,6 +654,8 @@ def fake_quantize_backward(
     scale_gradient: typing.Any,
     factor: typing.SupportsFloat | typing.SupportsIndex,
 ) -> None: ...
+def fit_left(w: typing.Any, b: typing.Any, inputs: HessianObserver | None) -> numpy.ndarray: ...
+def fit_right(w: typing.Any, a: typing.Any) -> numpy.ndarray: ...
 def frozen_backward(base: typing.Any, gradient: typing.Any) -> numpy.ndarray:
     """
     dy W

@@ -26,4 +26,14 @@ def number(name: str, value: float | None) -> float | None:
         return None
     if not isinstance(value, (int, float, np.integer, np.floating)):
         raise TypeError(f"{name}: expected a number, got {value!r}")
-    return float(value)
+    try:
+        return float(value)
+    except OverflowError:
+        raise ValueError(f"{name}: expected a number within float64, got an integer beyond it") from None
+
+
+def required(value: float, name: str) -> float:
+    result = number(name, value)
+    if result is None:
+        raise TypeError(f"{name}: expected a number, got None")
+    return result

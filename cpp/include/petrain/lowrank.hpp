@@ -21,8 +21,9 @@ enum class SvdMethod {
 };
 
 struct SvdOptions {
-  std::int64_t oversample = 10;                       // directions beyond k that the randomized method begins with
-  std::optional<std::int64_t> n_iter = std::nullopt;  // its further steps; without a value, until they gain nothing more
+  std::int64_t oversample = 10;  // directions beyond k that the randomized method begins with
+  std::optional<std::int64_t> n_iter =
+      std::nullopt;  // its further steps; without a value, until they gain nothing more
   SvdMethod method = SvdMethod::automatic;
   std::uint64_t seed = 0;  // of its random start
 };
@@ -50,7 +51,7 @@ struct LowRank {
   Certificate certificate;  // of these float32 factors
 
   std::int64_t rank() const { return b.shape()[0]; }
-  double rel_error() const { return certificate.norm > 0 ? certificate.error / certificate.norm : 0; }
+  double rel_error() const { return certificate.error > 0 ? certificate.error / certificate.norm : 0; }
   double energy() const { return 1 - rel_error() * rel_error(); }
 };
 
@@ -58,11 +59,17 @@ struct LowRank {
 // rel_error below about 1e-7) gives the rank that would meet it without rounding.
 LowRank factorize(const ConstTensorView& w, const Keep& keep, std::uint64_t seed = 0);
 
-// The factors of W (N, K) with the least tr((W - AB)(H + damping) (W - AB)ᵀ): of the outputs instead of the weights, for
-// inputs as the observer has seen them; `keep` is of that too (Zhang et al., arXiv 2410.06040; Wang et al.,
-// arXiv 2403.07378). `damping` is relative to the mean of H's diagonal. Throws as factorize and gptq do.
+// The factors of W (N, K) with the least tr((W - AB)(H + damping) (W - AB)ᵀ): of the outputs instead of the weights,
+// for inputs as the observer has seen them; `keep` is of the error of the outputs too (Zhang et al., arXiv 2410.06040;
+// Wang et al., arXiv 2403.07378). `damping` is relative to the mean of H's diagonal. Throws as factorize and gptq do.
 LowRank factorize_outputs(const ConstTensorView& w, const HessianObserver& inputs, const Keep& keep,
                           double damping = 0.01, std::uint64_t seed = 0);
+
+// B (rank, n) with the least ‖W - AB‖_F for a given A (m, rank); A for a given B, with `inputs` the one with the least
+// Σ ‖(W - AB) x‖² of the rows that were observed: to refit one factor when the other one has been quantized. By the
+// normal equations in float64. Throw std::invalid_argument where an argument does not fit or has NaN or infinity.
+Tensor fit_right(const ConstTensorView& w, const ConstTensorView& a);
+Tensor fit_left(const ConstTensorView& w, const ConstTensorView& b, const HessianObserver* inputs = nullptr);
 
 // A B, for factors a (m, r) and b (r, n).
 Tensor low_rank_product(const ConstTensorView& a, const ConstTensorView& b);

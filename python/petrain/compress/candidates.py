@@ -102,11 +102,7 @@ class Quantized:
         q = quant.quantize(w, self.bits, granularity=granularity, group_size=self.group_size)
         if self.residual_rank == 0:
             return StoredWeight({"weight": q}, lambda x: quant.linear(x, q), q.dequantize)
-        hessian = None
-        if inputs is not None:
-            hessian = quant.HessianObserver(w.shape[1])
-            hessian.observe(inputs)
-        (a, b), _ = quant.lqer(w, q, self.residual_rank, hessian)
+        (a, b), _ = quant.lqer(w, q, self.residual_rank, _observed(inputs))
         return StoredWeight(
             {"weight": q, "a": a, "b": b},
             lambda x: quant.linear(x, q, residual=(a, b)),
@@ -152,12 +148,21 @@ class LowRank:
         return rank <= min(shape) and factors < n * (k * element + scales)
 
     def build(self, w: Floats, inputs: Floats | None) -> StoredWeight:
-        factors = lowrank.factorize(w, rank=self.rank_of((w.shape[0], w.shape[1])))
-        if self.bits == 32:
-            weight = nn.LowRankWeight(nn.DenseWeight(factors.a), nn.DenseWeight(factors.b))
-            return StoredWeight({"a": factors.a, "b": factors.b}, _linear(weight), factors.dense)
-        a, b = quant.quantize(factors.a), quant.quantize(factors.b)
-        return StoredWeight({"a": a, "b": b}, lambda x: quant.low_rank(x, a, b), lambda: _product(a, b))
+        rank, observed = self.rank_of((w.shape[0], w.shape[1])), _observed(inputs)
+        if self.bits == 8:
+            factors = lowrank.factorize(w, rank, inputs=observed, dtype="int8")
+            return StoredWeight({"a": factors.a, "b": factors.b}, lambda x: lowrank.linear(x, factors), factors.dense)
+        factors = lowrank.factorize(w, rank, inputs=observed)
+        weight = nn.LowRankWeight(nn.DenseWeight(factors.a), nn.DenseWeight(factors.b))
+        return StoredWeight({"a": factors.a, "b": factors.b}, _linear(weight), factors.dense)
+
+
+def _observed(inputs: Floats | None) -> quant.HessianObserver | None:
+    if inputs is None:
+        return None
+    observer = quant.HessianObserver(inputs.shape[1])
+    observer.observe(inputs)
+    return observer
 
 
 CANDIDATES: tuple[Candidate, ...] = (

@@ -17,7 +17,7 @@ from petrain import _core
 from petrain._params import Array, Floats
 from petrain.compress.candidates import CANDIDATES, Candidate, Dense, StoredWeight
 from petrain.compress.journal import Journal
-from petrain.compress.plan import Option, Plan, plan_options
+from petrain.compress.plan import Option, Plan, check_budget, plan_options
 
 Layer = tuple[Array, Array | None]
 
@@ -67,6 +67,9 @@ def plan(
     """
     if (budget_bytes is None) == (budget_ms is None):
         raise ValueError(f"budget: expected budget_bytes or budget_ms, got {budget_bytes} and {budget_ms}")
+    if not layers:
+        raise ValueError("layers: expected at least one, got none")
+    check_budget(budget_bytes, budget_ms)
     options = score(layers, candidates, timed=budget_ms is not None, progress=progress)
     return plan_options(options, budget_bytes, budget_ms, Dense().name)
 
@@ -255,7 +258,8 @@ def _ordered(candidates: Sequence[Candidate], timed: bool) -> list[Candidate]:
 
 
 def _fingerprint(layers: Mapping[str, _Layer], forms: Sequence[Candidate], timed: bool) -> str:
-    digest = hashlib.sha256(repr((list(forms), timed)).encode())
+    machine = (_core.cpu_info()["isa"], _core.get_num_threads() if timed else None)
+    digest = hashlib.sha256(repr((list(forms), timed, _core.__version__, machine)).encode())
     for name, layer in layers.items():
         for what, array in (("weight", layer.w), ("inputs", layer.inputs)):
             digest.update(repr((name, what, None if array is None else array.shape)).encode())

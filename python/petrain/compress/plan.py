@@ -239,6 +239,14 @@ def _nanoseconds(option: Option) -> int:
     return math.ceil(option.seconds * 1e9)
 
 
+def check_budget(budget_bytes: int | None, budget_ms: float | None) -> None:
+    """Raises what :func:`plan_options` would raise for a budget, before work is done for it."""
+    if budget_bytes is not None:
+        integer("budget_bytes", budget_bytes, 0)
+    if budget_ms is not None:
+        _budget_nanoseconds(budget_ms)
+
+
 def _budget_nanoseconds(budget_ms: float) -> int:
     budget = number("budget_ms", budget_ms)
     if budget is None or not 0 <= budget <= 1e12:

@@ -234,6 +234,8 @@ def _layer(name: str, parts: Mapping[str, Floats], config: Config, state: Mappin
             options["origin"] = start.origin
         bias = state.get(f"{name}.bias")
         if bias is not None:
+            for known_to_torch in ("detach", "float"):  # NumPy knows neither its gradients nor its bfloat16
+                bias = getattr(bias, known_to_torch)() if hasattr(bias, known_to_torch) else bias
             bias = _float32(f"{name}.bias", np.asarray(bias))
         return Linear.from_parts(base, a, parts["lora_B"], bias, magnitude=parts.get("magnitude"), **options)
     except (TypeError, ValueError) as error:

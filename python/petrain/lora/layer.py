@@ -351,6 +351,8 @@ def _alpha(alpha: float) -> float:
     value = number("alpha", alpha)
     if value is None or not 0 < value < math.inf:
         raise ValueError(f"alpha: expected a finite number above 0, got {alpha}")
+    if not 1e-12 <= value <= 1e12:  # its quotients and their roots are within float32
+        raise ValueError(f"alpha: expected from 1e-12 to 1e12, got {alpha}")
     return value
 
 

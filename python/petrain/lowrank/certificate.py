@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -31,15 +32,15 @@ class Certificate:
 
     @property
     def rel_error(self) -> float:
-        """error / norm; 0 for a matrix of zeros."""
-        return self.error / self.norm if self.norm > 0 else 0.0
+        """error / norm; 0 where nothing is lost, infinite where that is all."""
+        return _quotient(self.error, self.norm)
 
     @property
     def rel_output_error(self) -> float | None:
-        """output_error / output_norm, 0 where all outputs are; None without observed rows."""
+        """output_error / output_norm, likewise; None without observed rows."""
         if self.output_error is None or self.output_norm is None:
             return None
-        return self.output_error / self.output_norm if self.output_norm > 0 else 0.0
+        return _quotient(self.output_error, self.output_norm)
 
 
 def certify(w: Array, a: Any, b: Any, inputs: HessianObserver | None = None) -> Certificate:
@@ -60,12 +61,25 @@ def certify(w: Array, a: Any, b: Any, inputs: HessianObserver | None = None) -> 
     Example:
         >>> import numpy as np
         >>> w = np.array([[3, 0], [0, 4]], np.float32)
-        >>> c = certify(w, w[:, 1:], np.array([[0, 1]], np.float32))
+        >>> c = certify(w, np.array([[0], [4]], np.float32), np.array([[0, 1]], np.float32))
         >>> round(c.error, 9), c.norm, round(c.rel_error, 9)
         (3.0, 5.0, 0.6)
     """
-    left, right = (x.dequantize() if hasattr(x, "dequantize") else x for x in (a, b))
-    return certificate_of(_core.certify(w, left, right, core_of(inputs)), inputs)
+    return certificate_of(_core.certify(w, dequantized(a), dequantized(b), core_of(inputs)), inputs)
+
+
+def dequantized(factor: Any) -> Any:
+    return factor.dequantize() if is_quantized(factor) else factor
+
+
+def is_quantized(factor: Any) -> bool:
+    from petrain.quant import QuantTensor  # which imports this package
+
+    return isinstance(factor, QuantTensor)
+
+
+def _quotient(error: float, norm: float) -> float:
+    return 0.0 if error == 0 else error / norm if norm > 0 else math.inf
 
 
 def core_of(inputs: HessianObserver | None) -> _core.HessianObserver | None:

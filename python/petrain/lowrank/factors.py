@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
 
 from petrain import _core
-from petrain._numbers import integer, number, seed_number
+from petrain._numbers import integer, number, required, seed_number
 from petrain._params import Array, Floats
-from petrain.lowrank.certificate import Certificate, certificate_of, core_of
+from petrain.lowrank.certificate import Certificate, certificate_of, certify, core_of, dequantized
 
 if TYPE_CHECKING:
-    from petrain.quant import HessianObserver
+    from petrain.quant import HessianObserver, QuantTensor
+
+
+_MOST_REFITS = 10
 
 
 @dataclass(frozen=True)
@@ -19,18 +24,18 @@ class LowRank:
     """Two thin matrices whose product stands for a larger one.
 
     Attributes:
-        a: float32, (m, rank).
-        b: float32, (rank, n).
-        certificate: what they lose.
+        a: (m, rank), float32 or int8 with a scale for each row.
+        b: (rank, n), likewise.
+        certificate: what they lose, as they are.
     """
 
-    a: Floats
-    b: Floats
+    a: Floats | QuantTensor
+    b: Floats | QuantTensor
     certificate: Certificate
 
     @property
     def rel_error(self) -> float:
-        """:math:`‖W - AB‖_F / ‖W‖_F` of these float32 factors, in float64."""
+        """:math:`‖W - AB‖_F / ‖W‖_F` of these factors, in float64."""
         return self.certificate.rel_error
 
     @property
@@ -50,7 +55,7 @@ class LowRank:
 
     def dense(self) -> Floats:
         """The product as a new float32 array (m, n)."""
-        return _core.low_rank_product(self.a, self.b)
+        return _core.low_rank_product(dequantized(self.a), dequantized(self.b))
 
     def __repr__(self) -> str:
         m, n = self.a.shape[0], self.b.shape[1]
@@ -65,6 +70,7 @@ def factorize(
     max_params: int | None = None,
     inputs: HessianObserver | None = None,
     *,
+    dtype: Literal["float32", "int8"] = "float32",
     damping: float = 0.01,
     seed: int = 0,
 ) -> LowRank:
@@ -85,6 +91,8 @@ def factorize(
         rel_error: the most that :math:`‖W - AB‖_F / ‖W‖_F` may be, in [0, 1).
         max_params: the most numbers that both factors may have: the largest rank with rank (m + n) no more than this.
         inputs: an observer of the layer's inputs, of n features.
+        dtype: of the factors. "int8": with a scale for each row, and one factor after the other is fitted anew to the
+            other one as it is when quantized, so long as that makes the error less; the rank is that of float32.
         damping: λ, relative to the mean of H's diagonal; with inputs that are not of full rank more than 0.
         seed: of the random start, where :func:`svd` takes one.
 
@@ -107,6 +115,8 @@ def factorize(
                [ 8., 10.],
                [12., 15.]], dtype=float32)
     """
+    if dtype not in ("float32", "int8"):
+        raise ValueError(f'dtype: expected "float32" or "int8", got {dtype!r}')
     if max_params is not None:
         if (rank, energy, rel_error) != (None, None, None):
             raise ValueError("max_params: expected exactly one of rank, energy, rel_error and max_params")
@@ -118,16 +128,41 @@ def factorize(
         number("rel_error", rel_error),
         seed_number(seed),
         core_of(inputs),
-        float(damping),
+        required(damping, "damping"),
     )
-    return LowRank(a, b, certificate_of(numbers, inputs))
+    factors = LowRank(a, b, certificate_of(numbers, inputs))
+    return factors if dtype == "float32" else _quantized(w, a, b, inputs)
 
 
 def _largest_rank(w: Array, max_params: int) -> int:
-    shape = tuple(getattr(w, "shape", ()))
-    if len(shape) != 2:
+    shape = tuple(np.shape(w))
+    if len(shape) != 2 or 0 in shape:
         raise ValueError(f"w: expected a matrix that is not empty, got shape {shape}")
     rank = min(max_params // max(sum(shape), 1), *shape)
     if rank < 1:
         raise ValueError(f"max_params: expected at least {sum(shape)} for shape {shape}, got {max_params}")
     return int(rank)
+
+
+def _quantized(w: Array, a: Floats, b: Floats, inputs: HessianObserver | None) -> LowRank:
+    from petrain.quant import quantize  # which imports this package
+
+    # A scale for each row of A is shared by all its columns, one of B is not: what makes columns differ goes to B.
+    lengths = np.linalg.norm(a.astype(np.float64), axis=0)
+    a = np.where(lengths > 0, a / np.maximum(lengths, np.finfo(np.float64).tiny), 0).astype(np.float32)
+    best = None
+    for _ in range(_MOST_REFITS):
+        left = quantize(a)
+        right = quantize(_core.fit_right(w, left.dequantize()))
+        found = LowRank(left, right, certify(w, left, right, inputs))
+        if best is not None and _loss(found) >= _loss(best):
+            break
+        best = found
+        a = _core.fit_left(w, right.dequantize(), core_of(inputs))
+    assert best is not None
+    return best
+
+
+def _loss(factors: LowRank) -> float:
+    certificate = factors.certificate
+    return certificate.error if certificate.output_error is None else certificate.output_error

@@ -7,6 +7,7 @@ from typing import Any
 
 from petrain import _core
 from petrain._params import Array, Floats
+from petrain.lowrank.certificate import is_quantized
 
 Factors = Any  # a LowRank, or what else has its ``a`` and ``b``; or the pair of them
 
@@ -52,7 +53,8 @@ def linear(x: Array, factors: Factors, bias: Array | None = None) -> Floats:
 
     Args:
         x: float32, (…, in).
-        factors: a :class:`LowRank` or a pair ``(a, b)``: float32, (out, rank) and (rank, in).
+        factors: a :class:`LowRank` or a pair ``(a, b)``: float32, (out, rank) and (rank, in). Those in int8 are run by
+            :func:`petrain.quant.low_rank`, for ``x`` of one or two dimensions.
         bias: float32, (out,), or None.
 
     Returns:
@@ -69,6 +71,10 @@ def linear(x: Array, factors: Factors, bias: Array | None = None) -> Floats:
         array([ 8., 16.], dtype=float32)
     """
     a, b = _pair(factors)
+    if is_quantized(a) and is_quantized(b):
+        from petrain.quant import low_rank  # which imports this package
+
+        return low_rank(x, a, b, bias)
     return _core.low_rank_linear(x, a, b, bias, 1.0, None)[0]  # type: ignore[no-any-return]
 
 
