@@ -165,13 +165,13 @@ def parts(wanted: list[str]) -> Iterator[Part]:
         yield f"{PYTEST} {isa} {threads}t", partial(pytest, isa, threads, *options)
     yield "doctest", doctest
     yield "aarch64", aarch64
-    yield "fuzz", fuzz
 
 
 # Slow: run where they are named.
 ON_REQUEST: list[Part] = [
     ("pairs", pairs),
     ("exhaustive", exhaustive),
+    ("fuzz", fuzz),
     ("asan-ubsan", sanitize),
     ("tsan", tsan),
     ("tidy", tidy),
