@@ -39,4 +39,11 @@ py::array as_numpy(const TensorView& view, py::handle owner);
 // A NumPy array that owns the tensor.
 py::array as_numpy(Tensor tensor);
 
+// What make() gives, made while other Python threads may run.
+template <class Make>
+auto without_gil(Make&& make) {
+  const py::gil_scoped_release release;
+  return make();
+}
+
 }  // namespace petrain::python

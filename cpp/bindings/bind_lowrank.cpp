@@ -27,11 +27,7 @@ void register_lowrank(py::module_& module) {
          const std::string& method, std::uint64_t seed) {
         const ArrayRef array = borrow(a, "a", Access::read);
         const SvdOptions options{oversample, n_iter, method_from(method), seed};
-        Svd result;
-        {
-          const py::gil_scoped_release release;
-          result = svd(array.view, k, options);
-        }
+        Svd result = without_gil([&] { return svd(array.view, k, options); });
         return py::make_tuple(as_numpy(std::move(result.u)), as_numpy(std::move(result.s)),
                               as_numpy(std::move(result.vt)));
       },
@@ -43,12 +39,10 @@ void register_lowrank(py::module_& module) {
          std::uint64_t seed, std::optional<const HessianObserver*> inputs, double damping) {
         const ArrayRef array = borrow(w, "w", Access::read);
         const Keep keep{rank, energy, rel_error};
-        LowRank factors;
-        {
-          const py::gil_scoped_release release;
-          factors = !inputs ? factorize(array.view, keep, seed)
-                            : factorize_outputs(array.view, **inputs, keep, damping, seed);
-        }
+        LowRank factors = without_gil([&] {
+          return !inputs ? factorize(array.view, keep, seed)
+                         : factorize_outputs(array.view, **inputs, keep, damping, seed);
+        });
         return py::make_tuple(as_numpy(std::move(factors.a)), as_numpy(std::move(factors.b)),
                               numbers(factors.certificate));
       },
@@ -59,11 +53,8 @@ void register_lowrank(py::module_& module) {
       [](py::handle w, py::handle a, py::handle b, std::optional<const HessianObserver*> inputs) {
         const ArrayRef matrix = borrow(w, "w", Access::read), left = borrow(a, "a", Access::read),
                        right = borrow(b, "b", Access::read);
-        Certificate certificate;
-        {
-          const py::gil_scoped_release release;
-          certificate = certify(matrix.view, left.view, right.view, inputs.value_or(nullptr));
-        }
+        Certificate certificate =
+            without_gil([&] { return certify(matrix.view, left.view, right.view, inputs.value_or(nullptr)); });
         return numbers(certificate);
       },
       py::arg("w"), py::arg("a"), py::arg("b"), py::arg("inputs"), "(error, norm, output_error, output_norm)");
@@ -71,11 +62,7 @@ void register_lowrank(py::module_& module) {
       "fit_right",
       [](py::handle w, py::handle a) {
         const ArrayRef matrix = borrow(w, "w", Access::read), left = borrow(a, "a", Access::read);
-        Tensor b;
-        {
-          const py::gil_scoped_release release;
-          b = fit_right(matrix.view, left.view);
-        }
+        Tensor b = without_gil([&] { return fit_right(matrix.view, left.view); });
         return as_numpy(std::move(b));
       },
       py::arg("w"), py::arg("a"));
@@ -83,11 +70,7 @@ void register_lowrank(py::module_& module) {
       "fit_left",
       [](py::handle w, py::handle b, std::optional<const HessianObserver*> inputs) {
         const ArrayRef matrix = borrow(w, "w", Access::read), right = borrow(b, "b", Access::read);
-        Tensor a;
-        {
-          const py::gil_scoped_release release;
-          a = fit_left(matrix.view, right.view, inputs.value_or(nullptr));
-        }
+        Tensor a = without_gil([&] { return fit_left(matrix.view, right.view, inputs.value_or(nullptr)); });
         return as_numpy(std::move(a));
       },
       py::arg("w"), py::arg("b"), py::arg("inputs"));
@@ -95,11 +78,7 @@ void register_lowrank(py::module_& module) {
       "low_rank_product",
       [](py::handle a, py::handle b) {
         const ArrayRef left = borrow(a, "a", Access::read), right = borrow(b, "b", Access::read);
-        Tensor product;
-        {
-          const py::gil_scoped_release release;
-          product = low_rank_product(left.view, right.view);
-        }
+        Tensor product = without_gil([&] { return low_rank_product(left.view, right.view); });
         return as_numpy(std::move(product));
       },
       py::arg("a"), py::arg("b"));

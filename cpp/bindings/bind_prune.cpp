@@ -6,12 +6,6 @@
 namespace petrain::python {
 namespace {
 
-template <class Make>
-auto without_gil(Make&& make) {
-  const py::gil_scoped_release release;
-  return make();
-}
-
 // The weight, its mask, the errors before and after, and how many rows were only masked.
 py::tuple as_tuple(Pruned pruned) {
   return py::make_tuple(as_numpy(std::move(pruned.w)), as_numpy(std::move(pruned.mask)), pruned.before, pruned.after,

@@ -54,11 +54,7 @@ void register_quant_linear(py::module_& module) {
       "matmul_int",
       [](py::handle a, py::handle b) {
         const ArrayRef left = borrow(a, "a", Access::read), right = borrow(b, "b", Access::read);
-        Tensor result;
-        {
-          const py::gil_scoped_release release;
-          result = matmul_int(left.view, right.view);
-        }
+        Tensor result = without_gil([&] { return matmul_int(left.view, right.view); });
         return as_numpy(std::move(result));
       },
       py::arg("a"), py::arg("b"));

@@ -15,12 +15,6 @@ py::tuple as_tuple(Rounded rounded) {
   return py::make_tuple(std::move(rounded.q), rounded.before, rounded.after, rounded.kept);
 }
 
-template <class Make>
-auto without_gil(Make&& make) {
-  const py::gil_scoped_release release;
-  return make();
-}
-
 py::tuple state_of(const HessianObserver& self) {
   HessianObserver::State state = without_gil([&] { return self.state(); });
   return py::make_tuple(as_numpy(std::move(state.hessian)), as_numpy(std::move(state.sum)),

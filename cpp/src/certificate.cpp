@@ -19,14 +19,6 @@ constexpr double kUnit = std::numeric_limits<double>::epsilon() / 2;
 constexpr std::int64_t kRows = 256;  // of the product at a time, so that it need not be held whole
 static_assert(kRows % kWeightRows == 0);
 
-void require_matrix(const ConstTensorView& array, const std::string& what) {
-  require_dtype(array, DType::f32, what);
-  if (array.shape.size() != 2 || array.size() == 0) {
-    throw std::invalid_argument(what + ": expected a matrix that is not empty, got shape " + shape_text(array.shape));
-  }
-  require_finite(array, what);
-}
-
 double norm(const ConstTensorView& matrix) {
   const std::int64_t rows = matrix.shape[0], cols = matrix.shape[1];
   std::vector<double> squares(static_cast<std::size_t>(rows));
@@ -82,9 +74,9 @@ Squares squares_of(const ConstTensorView& w, const ConstTensorView& a, const Con
 // sums of m squares within γ_(m + n).
 Certificate certify(const ConstTensorView& w, const ConstTensorView& a, const ConstTensorView& b,
                     const HessianObserver* inputs) {
-  require_matrix(w, "w");
-  require_matrix(a, "a");
-  require_matrix(b, "b");
+  require_finite_matrix(w, "w");
+  require_finite_matrix(a, "a");
+  require_finite_matrix(b, "b");
   const std::int64_t m = w.shape[0], n = w.shape[1];
   if (a.shape[0] != m || b.shape[1] != n || a.shape[1] != b.shape[0]) {
     throw std::invalid_argument("expected a (" + std::to_string(m) + ", rank) and b (rank, " + std::to_string(n) +

@@ -54,7 +54,7 @@ void gemm(const ConstMatrix& a, const ConstMatrix& b, float* c, std::int64_t c_s
   const std::int64_t depth = std::min(k, kBlockK);
   const std::int64_t rows = std::min(m, kBlockM) + kernel.mr, columns = std::min(n, kBlockN) + kernel.nr;
   Tensor packed_b = Tensor::uninitialized(DType::f32, {depth * columns});
-  Tensor packed_a = Tensor::uninitialized(DType::f32, {threads, depth * rows});
+  Tensor packed_a = Tensor::uninitialized(DType::f32, {threads, by_rows || by_columns ? 0 : depth * rows});
   in_step(threads, [&](const SteppingTeam& team) {
     float* own_a = packed_a.as<float>() + team.rank * depth * rows;
     for (std::int64_t n0 = 0; n0 < n; n0 += kBlockN) {

@@ -92,9 +92,7 @@ class Gptq {
     }
     for (std::int64_t begin = 0; begin < k_; begin += kColumns) {
       const std::int64_t end = std::min(begin + kColumns, k_);
-      for (std::int64_t j = begin; j < end; ++j) {
-        for (std::int64_t l = j; l < end; ++l) own.diagonal[(j - begin) * kColumns + l - begin] = r_.at(j, l);
-      }
+      copy_upper(r_, begin, end, own.diagonal.data(), kColumns);
       for (std::int64_t i = 0; i < rows; ++i) round_block(first, i, begin, end, own);
       add_product(own.errors.data(), rows, begin, end, r_, end / kPanel, r_.count, own.sums.data(), stride_);
     }

@@ -26,6 +26,8 @@ inline float to_float(double x) {
   return static_cast<float>(std::clamp<double>(x, -static_cast<double>(FLT_MAX), static_cast<double>(FLT_MAX)));
 }
 
+// Throws std::invalid_argument unless it is a finite float32 matrix that is not empty.
+void require_finite_matrix(const ConstTensorView& array, const std::string& what);
 // Throws std::invalid_argument unless w is a finite float32 (N, K) for this observer, which has seen something.
 void require_weight(const ConstTensorView& w, const HessianObserver& hessian);
 void require_damping(double damping);

@@ -13,6 +13,14 @@ double mean_diagonal(const Panels& h) {
   return sum / static_cast<double>(h.size);
 }
 
+void require_finite_matrix(const ConstTensorView& array, const std::string& what) {
+  require_dtype(array, DType::f32, what);
+  if (array.shape.size() != 2 || array.size() == 0) {
+    throw std::invalid_argument(what + ": expected a matrix that is not empty, got shape " + shape_text(array.shape));
+  }
+  require_finite(array, what);
+}
+
 void require_weight(const ConstTensorView& w, const HessianObserver& hessian) {
   require_dtype(w, DType::f32, "w");
   if (w.shape.size() != 2 || w.shape[0] < 1 || w.shape[1] != hessian.in_features()) {

@@ -22,6 +22,12 @@ void add_product(const double* a, std::int64_t rows, std::int64_t k0, std::int64
   }
 }
 
+void copy_upper(const Panels& m, std::int64_t begin, std::int64_t end, double* to, std::int64_t stride) {
+  for (std::int64_t i = begin; i < end; ++i) {
+    for (std::int64_t j = i; j < end; ++j) to[(i - begin) * stride + j - begin] = m.at(i, j);
+  }
+}
+
 void quadratic_forms(const Panels& h, const double* e, std::int64_t rows, double* scratch, double* squares) {
   constexpr std::int64_t kGroup = 8;  // panels that share a read of e
   const std::int64_t stride = h.padded();

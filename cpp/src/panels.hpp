@@ -30,6 +30,9 @@ struct Panels {
 void add_product(const double* a, std::int64_t rows, std::int64_t k0, std::int64_t k1, const Panels& m,
                  std::int64_t first, std::int64_t last, double* c, std::int64_t stride);
 
+// The upper triangle of the block [begin, end) on the diagonal of M, rows `stride` apart.
+void copy_upper(const Panels& m, std::int64_t begin, std::int64_t end, double* to, std::int64_t stride);
+
 // squares[i] = e[i] H e[i]ᵀ for a few rows, stride h.padded(); H is symmetric, of which the part above the diagonal is
 // read. `scratch`: as much as e.
 void quadratic_forms(const Panels& h, const double* e, std::int64_t rows, double* scratch, double* squares);

@@ -12,11 +12,7 @@ namespace petrain {
 namespace {
 
 ConstMatrix checked(const ConstTensorView& array, const std::string& what) {
-  require_dtype(array, DType::f32, what);
-  if (array.shape.size() != 2 || array.size() == 0) {
-    throw std::invalid_argument(what + ": expected a matrix that is not empty, got shape " + shape_text(array.shape));
-  }
-  require_finite(array, what);
+  require_finite_matrix(array, what);
   return {array.as<float>(), array.shape[0], array.shape[1]};
 }
 

@@ -12,10 +12,9 @@
 namespace petrain {
 namespace {
 
-constexpr std::int64_t kBlock = kRandomizedBlock;  // columns of a step
-constexpr std::int64_t kMostTimes = 8;             // directions beyond those asked for, times these
-constexpr double kGainThatCounts = 5e-4;           // of what is not yet captured, in ‖·‖²_F
-constexpr double kNoise = 1e-8;                    // of all: float32 products cannot tell less
+constexpr std::int64_t kMostTimes = 8;    // directions beyond those asked for, times these
+constexpr double kGainThatCounts = 5e-4;  // of what is not yet captured, in ‖·‖²_F
+constexpr double kNoise = 1e-8;           // of all: float32 products cannot tell less
 
 ConstMatrix view(const Tensor& matrix) { return {matrix.as<float>(), matrix.shape()[0], matrix.shape()[1]}; }
 
@@ -127,7 +126,6 @@ class Basis {
     const std::vector<double> after = squares(y);
     const std::int64_t count = y.shape()[1];
     double least = 1;
-    std::vector<float> random(static_cast<std::size_t>(rows_));
     for (std::int64_t j = 0; j < count; ++j) {
       const auto column = static_cast<std::size_t>(j);
       if (after[column] > kRounding * before[column]) {
@@ -135,6 +133,7 @@ class Basis {
         continue;
       }
       least = 0;
+      std::vector<float> random(static_cast<std::size_t>(rows_));
       fill_normal(seed_, static_cast<std::uint64_t>(cols_ + j + 1), 0, 1, random.data(), rows_);
       for (std::int64_t i = 0; i < rows_; ++i) y.as<float>()[i * count + j] = random[static_cast<std::size_t>(i)];
     }
@@ -166,7 +165,7 @@ class Bidiagonalization {
 
   // From a random block, beside what is there.
   void begin_anew() {
-    next_ = Tensor(DType::f32, {a_.cols, std::min(kBlock, most_ - size())});
+    next_ = Tensor(DType::f32, {a_.cols, std::min(kRandomizedBlock, most_ - size())});
     fill_normal(seed_, static_cast<std::uint64_t>(size()) << 32, 0, 1, next_.as<float>(), next_.size());
   }
 
@@ -174,7 +173,8 @@ class Bidiagonalization {
 
   void step() {
     const std::int64_t first = size();
-    if (first > 0 && next_.empty()) next_ = product(a_.transposed(), u_.block(last_, std::min(kBlock, most_ - first)));
+    if (first > 0 && next_.empty())
+      next_ = product(a_.transposed(), u_.block(last_, std::min(kRandomizedBlock, most_ - first)));
     last_ = first;
     v_.append(std::exchange(next_, {}));
     const Tensor image = product(a_, v_.block(first, size() - first));
@@ -199,23 +199,23 @@ class Bidiagonalization {
   std::uint64_t seed_;
 };
 
-std::int64_t blocks(std::int64_t count) { return (count + kBlock - 1) / kBlock; }
+std::int64_t blocks(std::int64_t count) { return (count + kRandomizedBlock - 1) / kRandomizedBlock; }
 
 }  // namespace
 
 SingularTriplets randomized_svd(const ConstMatrix& a, double square, std::int64_t k, const SvdOptions& options) {
   const std::int64_t l = k + std::min(options.oversample, a.cols - k);
   const std::int64_t further = std::min(options.n_iter.value_or(kMostTimes * blocks(l)), blocks(a.cols));
-  const std::int64_t most = std::min(a.cols, (blocks(l) + further) * kBlock);
+  const std::int64_t most = std::min(a.cols, (blocks(l) + further) * kRandomizedBlock);
   Bidiagonalization growing(a, most, options.seed);
   double captured = 0, gain = 0;
   std::int64_t look = l;  // at a size: it costs as much as some steps
   int looks = 0;
-  bool fresh = k <= kBlock;
+  bool fresh = k <= kRandomizedBlock;
   while (growing.size() < most) {
     growing.step();
     if (options.n_iter || growing.size() < look) continue;
-    look = growing.size() + std::max(kBlock, growing.size() / 6);
+    look = growing.size() + std::max(kRandomizedBlock, growing.size() / 6);
     const std::vector<double> squares = growing.squares();
     const double before = std::exchange(captured, std::accumulate(squares.begin(), squares.begin() + k, 0.0));
     const double earlier = std::exchange(gain, captured - before);
@@ -227,9 +227,9 @@ SingularTriplets randomized_svd(const ConstMatrix& a, double square, std::int64_
     // A start of so many columns finds no more directions of a singular value that is there more often: others do.
     if (done && growing.size() < most) {
       growing.begin_anew();
-      look = growing.size() + 2 * kBlock;
+      look = growing.size() + 2 * kRandomizedBlock;
     }
-    fresh = k <= kBlock || done;
+    fresh = k <= kRandomizedBlock || done;
   }
   return growing.triplets(k);
 }
