@@ -5,11 +5,39 @@ import json
 import numpy as np
 import petrain
 import pytest
-from petrain import nn
+from petrain import nn, quant
 from petrain.files import load_tensors, save_tensors
 
 GRAPH = {"version": 1, "layers": [{"type": "linear", "bias": True, "weight": {"format": "float32"}}]}
 TENSORS = {"0.weight": np.ones((3, 2), np.float32), "0.bias": np.zeros(3, np.float32)}
+
+
+INT8 = {
+    "format": "quantized",
+    "bits": 8,
+    "scheme": "symmetric",
+    "granularity": "channel",
+    "axis": 0,
+    "shape": [3, 2],
+}
+
+
+def quantized(model, **options):
+    layers = [
+        nn.Linear.from_weight(nn.QuantWeight(quant.quantize(layer.weight.dense(), **options)), layer.bias)
+        if isinstance(layer, nn.Linear)
+        else layer
+        for layer in model.layers
+    ]
+    return nn.Sequential(*layers)
+
+
+def with_residual(model):
+    w = model.layers[0].weight.dense()
+    q = quant.quantize(w, bits=4)
+    (a, b), _ = quant.lqer(w, q, rank=2)
+    weight = nn.ResidualWeight(*map(nn.QuantWeight, (q, a, b)))
+    return nn.Sequential(nn.Linear.from_weight(weight, model.layers[0].bias), *model.layers[1:])
 
 
 def models():
@@ -21,10 +49,13 @@ def models():
         "low_rank": low_rank,
         "int8": petrain.compress.int8(dense),
         "low_rank_int8": petrain.compress.int8(low_rank),
+        "int4": quantized(dense, bits=4, scheme="asymmetric"),
+        "int8_one_scale": quantized(dense, granularity="tensor"),
+        "residual": with_residual(dense),
     }
 
 
-@pytest.mark.parametrize("name", ["dense", "low_rank", "int8", "low_rank_int8"])
+@pytest.mark.parametrize("name", models())
 def test_round_trip(name, tmp_path):
     model = models()[name]
     petrain.save(model, tmp_path / "m.safetensors")
@@ -50,6 +81,57 @@ def test_a_loaded_model_is_trained_on(tmp_path):
         opt.step(model.gradients())
         losses.append(loss)
     assert losses[-1] < losses[0] / 4
+
+
+@pytest.mark.parametrize("name", models())
+def test_outputs_and_gradients_are_those_of_the_weights_that_are_stood_for(name):
+    model = models()[name]
+    dense = nn.Sequential(
+        *(
+            nn.Linear.from_weight(nn.DenseWeight(layer.weight.dense()), layer.bias)
+            if isinstance(layer, nn.Linear)
+            else layer
+            for layer in model.layers
+        )
+    )
+    x = np.random.default_rng(0).standard_normal((6, 20), np.float32)
+    exact = dense(x)
+    assert np.linalg.norm(model(x) - exact) <= 0.02 * np.linalg.norm(exact)
+    first = nn.Sequential(model.layers[0])
+    alone = nn.Sequential(dense.layers[0])
+    g = np.random.default_rng(2).standard_normal((6, 16), np.float32)
+    for both in (first, alone):
+        both.forward(x, training=True)
+    np.testing.assert_allclose(
+        first.backward(g, input_gradient=True), alone.backward(g, input_gradient=True), rtol=1e-4, atol=1e-4
+    )
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda q: nn.QuantWeight(np.ones((2, 3))), TypeError, r"values: expected a petrain.quant.QuantTensor, got nd"),
+        (lambda q: nn.QuantWeight(quant.quantize(np.ones((2, 3), np.float32), axis=1)), ValueError, "along axis 0"),
+        (
+            lambda q: nn.ResidualWeight(q(4, 6), q(4, 2), q(2, 5)),
+            ValueError,
+            r"b \(rank, 6\), got \(4, 2\) and \(2, 5\)",
+        ),
+        (
+            lambda q: nn.ResidualWeight(q(4, 6), q(4, 2), q(3, 6)),
+            ValueError,
+            r"expected a \(out, rank\) and b \(rank, in",
+        ),
+        (
+            lambda q: nn.ResidualWeight(q(4, 6), q(4, 2), nn.DenseWeight(np.ones((2, 6), np.float32))),
+            TypeError,
+            "incompatible constructor arguments",
+        ),
+    ],
+)
+def test_weights_that_do_not_fit(call, error, message):
+    with pytest.raises(error, match=message):
+        call(lambda n, k: nn.QuantWeight(quant.quantize(np.ones((n, k), np.float32))))
 
 
 def test_other_readers_can_open_it(tmp_path):
@@ -86,8 +168,14 @@ HOSTILE = [
     ({"version": 1, "layers": [{"type": "conv"}]}, {}, 'expected type linear or relu, got "conv"'),
     ({"version": 1, "layers": [{"type": "relu"}]}, {}, 'the tensor "0.bias" belongs to no layer'),
     (changed(weight={}), {}, 'expected the key "format"'),
-    (changed(weight={"format": "int3"}), {}, 'expected format float32, int8 or low_rank, got "int3"'),
-    (changed(weight={"format": "int8"}), {}, 'expected a tensor named "0.weight.values"'),
+    (changed(weight={"format": "int3"}), {}, 'expected format float32, quantized, low_rank or residual, got "int3"'),
+    (changed(weight={"format": "quantized"}), {}, 'format: expected the key "bits"'),
+    (changed(weight=INT8), {}, 'expected a tensor named "0.weight.values"'),
+    (
+        changed(weight={"format": "residual", "base": {"format": "float32"}}),
+        {"0.weight": None, "0.weight.base": TENSORS["0.weight"]},
+        "0.weight.base: expected format quantized",
+    ),
     (changed(weight={"format": "low_rank", "a": {}}), {}, "0.weight.a: expected the key"),
     (changed(weight=nested(15)), {}, "nested deeper than 16"),
     (changed(bias="yes"), {}, 'expected true or false for "bias"'),

@@ -168,6 +168,12 @@ py::array as_numpy(const TensorView& view, py::handle owner) {
   return py::array(numpy_dtype(view.dtype), view.shape, view.data, owner);
 }
 
+py::array read_only(Tensor& part, py::handle owner) {
+  py::array array = as_numpy(part.view(), owner);
+  array.attr("setflags")(py::arg("write") = false);
+  return array;
+}
+
 py::array as_numpy(Tensor tensor) {
   auto* owned = new Tensor(std::move(tensor));
   const py::capsule owner(owned, [](void* pointer) { delete static_cast<Tensor*>(pointer); });

@@ -36,6 +36,8 @@ Tensor copy_of(const ArrayRef& array);
 
 // A NumPy array over memory that `owner` keeps alive.
 py::array as_numpy(const TensorView& view, py::handle owner);
+// The same, read-only: what is derived from a part of the owner must not fall behind it.
+py::array read_only(Tensor& part, py::handle owner);
 // A NumPy array that owns the tensor.
 py::array as_numpy(Tensor tensor);
 

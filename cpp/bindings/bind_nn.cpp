@@ -6,6 +6,7 @@
 
 #include "arrays.hpp"
 #include "labels.hpp"
+#include "petrain/model.hpp"
 #include "petrain/nn.hpp"
 #include "src/random.hpp"
 
@@ -65,10 +66,9 @@ py::dict named_arrays(const py::object& self, Which which) {
     if (which == Which::gradients && array->shape() != tensor.value->shape()) {
       throw std::invalid_argument("no gradients yet: call forward with training=True, then backward");
     }
-    py::array in_place = as_numpy(array->view(), self);
     // What is derived from a tensor that is not trained must not fall behind it.
-    if (tensor.gradient == nullptr) in_place.attr("setflags")(py::arg("write") = false);
-    result[py::str(tensor.name)] = in_place;
+    const bool fixed = tensor.gradient == nullptr;
+    result[py::str(tensor.name)] = fixed ? read_only(*array, self) : as_numpy(array->view(), self);
   }
   return result;
 }
@@ -85,6 +85,14 @@ std::size_t weight_bytes(Weight& weight) {
   return stored_bytes(tensors);
 }
 
+py::dict weight_tensors(const py::object& self) {
+  std::vector<NamedTensor> tensors;
+  self.cast<Weight&>().collect("", tensors);
+  py::dict result;
+  for (const NamedTensor& tensor : tensors) result[py::str(tensor.name)] = read_only(*tensor.value, self);
+  return result;
+}
+
 std::string linear_text(const Linear& layer) {
   return "Linear(" + std::to_string(layer.in_features()) + ", " + std::to_string(layer.out_features()) +
          (layer.has_bias() ? "" : ", bias=False") + ")";
@@ -93,10 +101,13 @@ std::string linear_text(const Linear& layer) {
 void register_weights(py::module_& module) {
   py::class_<Weight, std::shared_ptr<Weight>>(
       module, "Weight", "The weight of a linear layer, a float32 matrix (out, in) in the form in which it is stored.")
-      .def_property_readonly("format", &Weight::format, "\"float32\", \"int8\" or \"low_rank\".")
+      .def_property_readonly("format", &Weight::format, "\"float32\", \"quantized\", \"low_rank\" or \"residual\".")
       .def_property_readonly("shape",
                              [](const Weight& self) { return py::make_tuple(self.out_features(), self.in_features()); })
       .def_property_readonly("nbytes", &weight_bytes, "Bytes that it is stored in.")
+      .def_property_readonly("graph", &weight_graph, "The form as the header of a file describes it, JSON.")
+      .def("tensors", &weight_tensors,
+           "The stored arrays, in place and read-only, by name: \"\", \".values\", \".a.scale\", …")
       .def(
           "dense", [](const Weight& self) { return as_numpy(self.dense()); },
           "The matrix (out, in) that this stands for, as a new float32 array.");
@@ -108,19 +119,31 @@ void register_weights(py::module_& module) {
              return std::make_shared<DenseWeight>(tensor_from(values, "values"));
            }),
            py::arg("values"), "Copies a float32 array of shape (out, in).");
-  py::class_<Int8Weight, Weight, std::shared_ptr<Int8Weight>>(
-      module, "Int8Weight", "Stored as int8 (out, in) with a float32 scale for each row; see petrain.quant.")
-      .def(py::init([](py::handle values, py::handle scale) {
-             return std::make_shared<Int8Weight>(QuantTensor(copy_of(borrow(values, "values", Access::read)),
-                                                             copy_of(borrow(scale, "scale", Access::read))));
+  py::class_<QuantWeight, Weight, std::shared_ptr<QuantWeight>>(
+      module, "QuantWeight",
+      "Stored as int8 or int4 (out, in), with scales along axis 0 or one for all; the inputs are quantized row by row.")
+      .def(py::init([](const py::object& values) {
+             if (!py::hasattr(values, "_core")) {
+               throw py::type_error("values: expected a petrain.quant.QuantTensor, got " +
+                                    py::type::of(values).attr("__name__").cast<std::string>());
+             }
+             return std::make_shared<QuantWeight>(values.attr("_core").cast<std::shared_ptr<QuantTensor>>());
            }),
-           py::arg("values"), py::arg("scale"), "Copies int8 (out, in) and float32 (out,).");
+           py::arg("values"), "Holds a petrain.quant.QuantTensor (out, in), without a copy.");
   py::class_<LowRankWeight, Weight, std::shared_ptr<LowRankWeight>>(
       module, "LowRankWeight", "W = A B with A (out, rank) and B (rank, in), each a Weight in a form of its own.")
       .def(py::init<std::shared_ptr<Weight>, std::shared_ptr<Weight>>(), py::arg("a"), py::arg("b"))
       .def_property_readonly("rank", &LowRankWeight::rank)
       .def_property_readonly("a", &LowRankWeight::a)
       .def_property_readonly("b", &LowRankWeight::b);
+  py::class_<ResidualWeight, Weight, std::shared_ptr<ResidualWeight>>(
+      module, "ResidualWeight",
+      "W = Q + A B with Q (out, in), A (out, rank) and B (rank, in), all of them QuantWeights.")
+      .def(py::init<std::shared_ptr<QuantWeight>, std::shared_ptr<QuantWeight>, std::shared_ptr<QuantWeight>>(),
+           py::arg("base").none(false), py::arg("a").none(false), py::arg("b").none(false))
+      .def_property_readonly("base", &ResidualWeight::base)
+      .def_property_readonly("a", &ResidualWeight::a)
+      .def_property_readonly("b", &ResidualWeight::b);
 }
 
 void register_layers(py::module_& module) {

@@ -20,13 +20,6 @@ ArrayRef borrow_or_none(const py::object& array, const std::string& what) {
 }
 Tensor copy_or_none(const ArrayRef& array) { return array.view.data == nullptr ? Tensor() : copy_of(array); }
 
-// Without a copy and read-only: what is derived from the parts must not fall behind them.
-py::array read_only(Tensor& part, const py::object& owner) {
-  py::array array = as_numpy(part.view(), owner);
-  array.attr("setflags")(py::arg("write") = false);
-  return array;
-}
-
 py::array integers_of(const py::object& self) {
   auto& q = self.cast<QuantTensor&>();
   if (q.spec.bits == 8) return read_only(q.values, self);

@@ -6,6 +6,7 @@
 
 #include "arrays.hpp"
 #include "petrain/safetensors.hpp"
+#include "src/safetensors_format.hpp"
 
 namespace petrain::python {
 namespace {
@@ -33,6 +34,13 @@ void copy_bytes(const std::vector<py::object>& targets, const std::vector<py::ob
   for (std::size_t i = 0; i < to.size(); ++i) {
     if (bytes_of(to[i]) > 0) std::memcpy(to[i].view.data, from[i].view.data, bytes_of(to[i]));
   }
+}
+
+DType stored_dtype(const std::string& name) {
+  for (const StoredDType& stored : kStoredDTypes) {
+    if (name == dtype_name(stored.dtype)) return stored.dtype;
+  }
+  throw std::invalid_argument("dtype: expected one that files hold, got \"" + name + "\"");
 }
 
 }  // namespace
@@ -71,6 +79,19 @@ void register_safetensors(py::module_& module) {
       },
       py::arg("path"), py::arg("metadata"), py::arg("tensors"),
       "Replace or create a safetensors file, all or nothing.");
+
+  module.def(
+      "safetensors_size",
+      [](const std::map<std::string, std::string>& metadata,
+         const std::map<std::string, std::pair<std::string, Shape>>& tensors) {
+        std::map<std::string, ConstTensorView> views;
+        for (const auto& [name, form] : tensors) {
+          views.emplace(name, ConstTensorView{nullptr, stored_dtype(form.first), form.second});
+        }
+        return safetensors_size(metadata, views);
+      },
+      py::arg("metadata"), py::arg("tensors"),
+      "Bytes of the file of these metadata and tensors, each a dtype's name and a shape.");
 }
 
 }  // namespace petrain::python

@@ -61,6 +61,14 @@ void require_version(const json& object, int version, const std::string& what) {
     refuse("expected " + what + " version " + std::to_string(version) + ", got " + quote(given.dump()));
 }
 
+Tensor take(Tensors& tensors, const std::string& name) {
+  const auto found = tensors.find(name);
+  if (found == tensors.end()) refuse("expected a tensor named " + quote(name));
+  Tensor tensor = std::move(found->second);
+  tensors.erase(found);
+  return tensor;
+}
+
 json describe(const QuantTensor& q) {
   const QuantSpec& spec = q.spec;
   json object = {{"bits", spec.bits},
@@ -72,7 +80,8 @@ json describe(const QuantTensor& q) {
   return object;
 }
 
-QuantDescription quant_description_from(const json& object, const std::string& where) {
+QuantTensor quant_tensor_from(const json& object, const std::string& name, Tensors& tensors) {
+  const std::string where = "format";
   const auto small = [&](const char* key) {
     const std::int64_t value = integer_member(object, key, where);
     if (value < 0 || value > 255) {
@@ -80,19 +89,22 @@ QuantDescription quant_description_from(const json& object, const std::string& w
     }
     return static_cast<int>(value);
   };
-  QuantDescription result;
-  result.spec.bits = small("bits");
-  result.spec.scheme = scheme_from(text_member(object, "scheme", where));
-  result.spec.granularity = granularity_from(text_member(object, "granularity", where));
-  if (result.spec.granularity != Granularity::tensor) result.spec.axis = small("axis");
-  if (result.spec.granularity == Granularity::group) result.spec.group_size = small("group_size");
-  const json& shape = member(object, "shape", where);
-  if (!shape.is_array() || shape.size() > kMostDimensions) {
+  QuantSpec spec;
+  spec.bits = small("bits");
+  spec.scheme = scheme_from(text_member(object, "scheme", where));
+  spec.granularity = granularity_from(text_member(object, "granularity", where));
+  if (spec.granularity != Granularity::tensor) spec.axis = small("axis");
+  if (spec.granularity == Granularity::group) spec.group_size = small("group_size");
+  const json& extents = member(object, "shape", where);
+  if (!extents.is_array() || extents.size() > kMostDimensions) {
     refuse(where + ": shape: expected an array of at most " + std::to_string(kMostDimensions) + " integers, got " +
-           shape.type_name() + (shape.is_array() ? " of " + std::to_string(shape.size()) : ""));
+           extents.type_name() + (extents.is_array() ? " of " + std::to_string(extents.size()) : ""));
   }
-  for (const json& extent : shape) result.shape.push_back(integer_from(extent, where + ": shape"));
-  return result;
+  Shape shape;
+  for (const json& extent : extents) shape.push_back(integer_from(extent, where + ": shape"));
+  Tensor values = take(tensors, name + ".values"), scale = take(tensors, name + ".scale"), zero_point;
+  if (spec.scheme == Scheme::asymmetric) zero_point = take(tensors, name + ".zero_point");
+  return {std::move(values), std::move(scale), std::move(zero_point), spec, std::move(shape)};
 }
 
 }  // namespace petrain

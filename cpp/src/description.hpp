@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <string>
 
@@ -17,12 +18,13 @@ std::string text_member(const nlohmann::json& object, const char* key, const std
 std::int64_t integer_member(const nlohmann::json& object, const char* key, const std::string& where);
 void require_version(const nlohmann::json& object, int version, const std::string& what);  // "model"
 
+// The tensors of a file by name, until each is taken by what it belongs to.
+using Tensors = std::map<std::string, Tensor>;
+Tensor take(Tensors& tensors, const std::string& name);
+
 // The format of a quantized array, and its shape.
 nlohmann::json describe(const QuantTensor& q);
-struct QuantDescription {
-  QuantSpec spec;
-  Shape shape;
-};
-QuantDescription quant_description_from(const nlohmann::json& object, const std::string& where);
+// The array, of the tensors `name`.values, `name`.scale and, where it is asymmetric, `name`.zero_point.
+QuantTensor quant_tensor_from(const nlohmann::json& object, const std::string& name, Tensors& tensors);
 
 }  // namespace petrain

@@ -3,29 +3,21 @@
 #include <map>
 #include <utility>
 
-#include "description.hpp"
 #include "petrain/error.hpp"
 #include "petrain/safetensors.hpp"
 #include "quote.hpp"
+#include "weight_graph.hpp"
 
 namespace petrain {
 namespace {
 
 using nlohmann::json;
 
-constexpr const char* kKey = "petrain.model";
+constexpr const char* kModelKey = "petrain.model";
+constexpr const char* kWeightsKey = "petrain.weights";
 constexpr int kVersion = 1;
 constexpr int kMaxDepth = 16;  // of the JSON graph
 constexpr std::size_t kMaxLayers = 100'000;
-
-json describe(const Weight& weight) {
-  json graph = {{"format", weight.format()}};
-  if (const auto* pair = dynamic_cast<const LowRankWeight*>(&weight)) {
-    graph["a"] = describe(*pair->a());
-    graph["b"] = describe(*pair->b());
-  }
-  return graph;
-}
 
 json describe(const Layer& layer) {
   json graph = {{"type", layer.type()}};
@@ -39,7 +31,7 @@ json describe(const Layer& layer) {
 // Builds layers from a graph, taking every tensor of the file exactly once.
 class Builder {
  public:
-  explicit Builder(std::map<std::string, Tensor> tensors) : tensors_(std::move(tensors)) {}
+  explicit Builder(Tensors tensors) : tensors_(std::move(tensors)) {}
 
   std::unique_ptr<Sequential> model(const json& graph) {
     require_version(graph, kVersion, "model");
@@ -57,68 +49,107 @@ class Builder {
  private:
   [[noreturn]] static void fail(const std::string& message) { throw std::invalid_argument(message); }
 
-  Tensor take(const std::string& name) {
-    const auto found = tensors_.find(name);
-    if (found == tensors_.end()) fail("expected a tensor named \"" + name + "\"");
-    Tensor tensor = std::move(found->second);
-    tensors_.erase(found);
-    return tensor;
-  }
-
   std::shared_ptr<Layer> layer(const json& graph, const std::string& name) {
     const std::string type = text_member(graph, "type", "layer " + name);
     if (type == "relu") return std::make_shared<ReLU>();
     if (type != "linear") fail("layer " + name + ": expected type linear or relu, got " + quote(type));
-    auto weights = weight(member(graph, "weight", "layer " + name), name + ".weight");
+    auto weight = weight_from(member(graph, "weight", "layer " + name), name + ".weight", tensors_);
     const json& has_bias = member(graph, "bias", "layer " + name);
     if (!has_bias.is_boolean()) fail("layer " + name + ": expected true or false for \"bias\"");
     Tensor bias;
-    if (has_bias.get<bool>()) bias = take(name + ".bias");
-    return std::make_shared<Linear>(std::move(weights), std::move(bias));
+    if (has_bias.get<bool>()) bias = take(tensors_, name + ".bias");
+    return std::make_shared<Linear>(std::move(weight), std::move(bias));
   }
 
-  std::shared_ptr<Weight> weight(const json& graph, const std::string& name) {
-    const std::string format = text_member(graph, "format", name);
-    if (format == "float32") return std::make_shared<DenseWeight>(take(name));
-    if (format == "int8") {
-      Tensor values = take(name + ".values");
-      return std::make_shared<Int8Weight>(QuantTensor(std::move(values), take(name + ".scale")));
-    }
-    if (format == "low_rank") {
-      auto a = weight(member(graph, "a", name), name + ".a");
-      return std::make_shared<LowRankWeight>(std::move(a), weight(member(graph, "b", name), name + ".b"));
-    }
-    fail(name + ": expected format float32, int8 or low_rank, got " + quote(format));
-  }
-
-  std::map<std::string, Tensor> tensors_;
+  Tensors tensors_;
 };
 
-std::unique_ptr<Sequential> build(SafetensorsFile file) {
-  const auto found = file.metadata.find(kKey);
-  if (found == file.metadata.end()) {
-    throw Error(std::string("not a petrain model: the file has no \"") + kKey + "\" in its metadata");
-  }
+// What the metadata says under a key, and what is made of it and the tensors.
+template <class Make>
+auto read(SafetensorsFile file, const char* key, const std::string& what, Make make) {
+  const std::string refused = "not " + what + ": ";
+  const auto found = file.metadata.find(key);
+  if (found == file.metadata.end()) throw Error(refused + "it has no \"" + key + "\" in its metadata");
   try {
-    const json graph = parse_description(found->second, kMaxDepth);
-    return Builder(std::move(file.tensors)).model(graph);
-  } catch (const std::invalid_argument& error) {  // layers and weights check what they are made of
-    throw Error(std::string("not a petrain model: ") + error.what());
+    return make(parse_description(found->second, kMaxDepth), std::move(file.tensors));
+  } catch (const std::logic_error& error) {  // the parts check each other
+    throw Error(refused + error.what());
   }
+}
+
+std::unique_ptr<Sequential> model_from(SafetensorsFile file) {
+  return read(std::move(file), kModelKey, "a petrain model",
+              [](const json& graph, Tensors tensors) { return Builder(std::move(tensors)).model(graph); });
+}
+
+std::map<std::string, std::shared_ptr<Weight>> weights_from(SafetensorsFile file) {
+  return read(std::move(file), kWeightsKey, "petrain weights", [](const json& graph, Tensors tensors) {
+    require_version(graph, kVersion, "weights");
+    const json& given = member(graph, "weights", "the description");
+    if (!given.is_object()) {
+      throw std::invalid_argument(std::string("weights: expected an object, got ") + given.type_name());
+    }
+    std::map<std::string, std::shared_ptr<Weight>> weights;
+    for (const auto& [name, form] : given.items()) weights[name] = weight_from(form, name, tensors);
+    if (!tensors.empty()) {
+      throw std::invalid_argument("the tensor " + quote(tensors.begin()->first) + " belongs to no weight");
+    }
+    return weights;
+  });
+}
+
+void write(const std::string& path, const char* key, const std::string& graph,
+           const std::vector<NamedTensor>& tensors) {
+  std::map<std::string, ConstTensorView> views;
+  for (const NamedTensor& tensor : tensors) {
+    if (!views.emplace(tensor.name, std::as_const(*tensor.value).view()).second) {
+      throw std::invalid_argument("expected different names for all tensors, got two " + quote(tensor.name));
+    }
+  }
+  write_safetensors(path, {{key, graph}}, views);
 }
 
 }  // namespace
 
-void save_model(const Sequential& model, const std::string& path) {
+std::string model_graph(const Sequential& model) {
   json graph = {{"version", kVersion}, {"layers", json::array()}};
   for (const auto& layer : model.layers()) graph["layers"].push_back(describe(*layer));
-  std::map<std::string, ConstTensorView> tensors;
-  for (const NamedTensor& tensor : model.tensors()) tensors[tensor.name] = std::as_const(*tensor.value).view();
-  write_safetensors(path, {{kKey, graph.dump()}}, tensors);
+  return graph.dump();
 }
 
-std::unique_ptr<Sequential> load_model(const std::string& path) { return build(read_safetensors(path)); }
+std::string weights_graph(const std::map<std::string, std::shared_ptr<Weight>>& weights) {
+  json graph = {{"version", kVersion}, {"weights", json::object()}};
+  for (const auto& [name, weight] : weights) graph["weights"][name] = describe(*weight);
+  try {
+    return graph.dump();
+  } catch (const json::type_error&) {
+    throw std::invalid_argument("expected names in UTF-8");
+  }
+}
 
-std::unique_ptr<Sequential> parse_model(std::span<const std::byte> bytes) { return build(parse_safetensors(bytes)); }
+std::string weight_graph(const Weight& weight) { return describe(weight).dump(); }
+
+void save_model(const Sequential& model, const std::string& path) {
+  write(path, kModelKey, model_graph(model), model.tensors());
+}
+
+std::unique_ptr<Sequential> load_model(const std::string& path) { return model_from(read_safetensors(path)); }
+
+std::unique_ptr<Sequential> parse_model(std::span<const std::byte> bytes) {
+  return model_from(parse_safetensors(bytes));
+}
+
+void save_weights(const std::map<std::string, std::shared_ptr<Weight>>& weights, const std::string& path) {
+  std::vector<NamedTensor> tensors;
+  for (const auto& [name, weight] : weights) {
+    if (weight == nullptr) throw std::invalid_argument("weight " + quote(name) + ": expected one, got none");
+    weight->collect(name, tensors);
+  }
+  write(path, kWeightsKey, weights_graph(weights), tensors);
+}
+
+std::map<std::string, std::shared_ptr<Weight>> load_weights(const std::string& path) {
+  return weights_from(read_safetensors(path));
+}
 
 }  // namespace petrain

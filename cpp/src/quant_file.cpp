@@ -18,23 +18,6 @@ constexpr const char* kKey = "petrain.quant";
 constexpr int kVersion = 1;
 constexpr int kMaxDepth = 8;  // of the JSON
 
-using Tensors = std::map<std::string, Tensor>;
-
-Tensor take(Tensors& tensors, const std::string& name) {
-  const auto found = tensors.find(name);
-  if (found == tensors.end()) throw std::invalid_argument("expected a tensor named " + quote(name));
-  Tensor tensor = std::move(found->second);
-  tensors.erase(found);
-  return tensor;
-}
-
-QuantTensor array_from(const json& object, const std::string& name, Tensors& tensors) {
-  QuantDescription format = quant_description_from(object, "format");
-  Tensor values = take(tensors, name + ".values"), scale = take(tensors, name + ".scale"), zero_point;
-  if (format.spec.scheme == Scheme::asymmetric) zero_point = take(tensors, name + ".zero_point");
-  return {std::move(values), std::move(scale), std::move(zero_point), format.spec, std::move(format.shape)};
-}
-
 std::map<std::string, QuantTensor> arrays_from(const std::string& description, Tensors tensors) {
   const json graph = parse_description(description, kMaxDepth);
   require_version(graph, kVersion, "description");
@@ -45,7 +28,7 @@ std::map<std::string, QuantTensor> arrays_from(const std::string& description, T
   std::map<std::string, QuantTensor> arrays;
   for (const auto& [name, format] : formats.items()) {
     try {
-      arrays.emplace(name, array_from(format, name, tensors));
+      arrays.emplace(name, quant_tensor_from(format, name, tensors));
     } catch (const std::logic_error& error) {
       throw std::invalid_argument("array " + quote(name) + ": " + error.what());
     }

@@ -3,6 +3,7 @@
 #include "checks.hpp"
 #include "gemm.hpp"
 #include "isa.hpp"
+#include "petrain/frozen_weight.hpp"
 
 namespace petrain {
 namespace {
@@ -21,6 +22,18 @@ void require_matrix(const Tensor& tensor, DType dtype, const std::string& what) 
 Tensor& like(Tensor& gradient, const Tensor& values) {
   if (gradient.shape() != values.shape()) gradient = Tensor(DType::f32, values.shape());
   return gradient;
+}
+
+void require_pair(const Weight& a, const Weight& b) {
+  if (a.in_features() == b.out_features()) return;
+  const auto text = [](const Weight& w) { return shape_text({w.out_features(), w.in_features()}); };
+  throw std::invalid_argument("low rank: expected a (out, rank) and b (rank, in), got " + text(a) + " and " + text(b));
+}
+
+LinearOptions with_bias(const float* bias, std::int64_t out_features) {
+  LinearOptions options;
+  if (bias != nullptr) options.bias = {bias, DType::f32, {out_features}};
+  return options;
 }
 
 }  // namespace
@@ -45,39 +58,62 @@ void DenseWeight::collect(const std::string& name, std::vector<NamedTensor>& ten
   tensors.push_back({name, &values_, &gradient_});
 }
 
-Int8Weight::Int8Weight(QuantTensor values)
-    : quantized_(std::make_shared<QuantTensor>(std::move(values))), layer_(quantized_) {
-  if (quantized_->spec != QuantSpec{}) {
-    throw std::invalid_argument("weight: expected a scale for each output (" + spec_text({}) + "), got " +
-                                spec_text(quantized_->spec));
+QuantWeight::QuantWeight(std::shared_ptr<QuantTensor> values) : quantized_(std::move(values)), layer_(quantized_) {}
+
+void QuantWeight::forward(const Tensor& x, const float* bias, Tensor& y, Tape*) const {
+  layer_.forward(x.view(), y.view(), with_bias(bias, out_features()));
+}
+
+void QuantWeight::backward(const Tensor&, const Tensor& dy, Tensor* dx, Tape&) {
+  if (dx != nullptr) FrozenWeight(*quantized_).backward(dy.view(), dx->view());
+}
+
+void QuantWeight::collect(const std::string& name, std::vector<NamedTensor>& tensors) {
+  tensors.push_back({name + ".values", &quantized_->values, nullptr});
+  tensors.push_back({name + ".scale", &quantized_->scale, nullptr});
+  if (!quantized_->zero_point.empty()) tensors.push_back({name + ".zero_point", &quantized_->zero_point, nullptr});
+}
+
+ResidualWeight::ResidualWeight(std::shared_ptr<QuantWeight> base, std::shared_ptr<QuantWeight> a,
+                               std::shared_ptr<QuantWeight> b)
+    : base_(std::move(base)), a_(std::move(a)), b_(std::move(b)) {
+  require_pair(*a_, *b_);
+  if (a_->out_features() != out_features() || b_->in_features() != in_features()) {
+    throw std::invalid_argument("residual: expected a (" + std::to_string(out_features()) + ", rank) and b (rank, " +
+                                std::to_string(in_features()) + "), got " + shape_text(a_->values().shape) + " and " +
+                                shape_text(b_->values().shape));
   }
 }
 
-void Int8Weight::forward(const Tensor& x, const float* bias, Tensor& y, Tape*) const {
-  LinearOptions options;
-  if (bias != nullptr) options.bias = {bias, DType::f32, {out_features()}};
-  layer_.forward(x.view(), y.view(), options);
+void ResidualWeight::forward(const Tensor& x, const float* bias, Tensor& y, Tape*) const {
+  LinearOptions options = with_bias(bias, out_features());
+  options.residual_a = &a_->layer();
+  options.residual_b = &b_->layer();
+  base_->layer().forward(x.view(), y.view(), options);
 }
 
-void Int8Weight::backward(const Tensor&, const Tensor& dy, Tensor* dx, Tape&) {
+void ResidualWeight::backward(const Tensor&, const Tensor& dy, Tensor* dx, Tape&) {
   if (dx == nullptr) return;
   const Tensor values = dense();
   gemm(matrix(dy), matrix(values), dx->as<float>(), in_features());
 }
 
-void Int8Weight::collect(const std::string& name, std::vector<NamedTensor>& tensors) {
-  tensors.push_back({name + ".values", &quantized_->values, nullptr});
-  tensors.push_back({name + ".scale", &quantized_->scale, nullptr});
+void ResidualWeight::collect(const std::string& name, std::vector<NamedTensor>& tensors) {
+  base_->collect(name + ".base", tensors);
+  a_->collect(name + ".a", tensors);
+  b_->collect(name + ".b", tensors);
+}
+
+Tensor ResidualWeight::dense() const {
+  Tensor result = base_->dense();
+  const Tensor a = a_->dense(), b = b_->dense();
+  gemm(matrix(a), matrix(b), result.as<float>(), in_features(), true);
+  return result;
 }
 
 LowRankWeight::LowRankWeight(std::shared_ptr<Weight> a, std::shared_ptr<Weight> b)
     : a_(std::move(a)), b_(std::move(b)) {
-  if (a_->in_features() != b_->out_features()) {
-    throw std::invalid_argument("low rank: expected a (out, rank) and b (rank, in), got (" +
-                                std::to_string(a_->out_features()) + ", " + std::to_string(a_->in_features()) +
-                                ") and (" + std::to_string(b_->out_features()) + ", " +
-                                std::to_string(b_->in_features()) + ")");
-  }
+  require_pair(*a_, *b_);
 }
 
 void LowRankWeight::forward(const Tensor& x, const float* bias, Tensor& y, Tape* tape) const {

@@ -16,7 +16,6 @@ __all__: list[str] = [
     "GradAccumulator",
     "HessianObserver",
     "Histogram",
-    "Int8Weight",
     "Layer",
     "Linear",
     "LowRankWeight",
@@ -27,7 +26,9 @@ __all__: list[str] = [
     "QuantLinear",
     "QuantRnn",
     "QuantTensor",
+    "QuantWeight",
     "ReLU",
+    "ResidualWeight",
     "Sequential",
     "StepInfo",
     "TensorSteps",
@@ -66,6 +67,7 @@ __all__: list[str] = [
     "kl_div",
     "load_model",
     "load_quant",
+    "load_weights",
     "low_rank_int8",
     "low_rank_linear",
     "low_rank_linear_backward",
@@ -75,6 +77,7 @@ __all__: list[str] = [
     "manual_seed",
     "matmul_int",
     "mean_output",
+    "model_graph",
     "mse_loss",
     "output_square",
     "quantize",
@@ -83,13 +86,16 @@ __all__: list[str] = [
     "rnn_bidirectional",
     "round_coordinate_descent",
     "rules",
+    "safetensors_size",
     "save_model",
     "save_quant",
+    "save_weights",
     "set_num_threads",
     "soft_cross_entropy",
     "solve_knapsack",
     "sparse_gpt",
     "svd",
+    "weights_graph",
     "write_safetensors",
 ]
 
@@ -392,10 +398,19 @@ class Weight:
         """
         The matrix (out, in) that this stands for, as a new float32 array.
         """
+    def tensors(self) -> dict:
+        """
+        The stored arrays, in place and read-only, by name: "", ".values", ".a.scale", …
+        """
     @property
     def format(self) -> str:
         """
-        "float32", "int8" or "low_rank".
+        "float32", "quantized", "low_rank" or "residual".
+        """
+    @property
+    def graph(self) -> str:
+        """
+        The form as the header of a file describes it, JSON.
         """
     @property
     def nbytes(self) -> int:
@@ -414,13 +429,13 @@ class DenseWeight(Weight):
         Copies a float32 array of shape (out, in).
         """
 
-class Int8Weight(Weight):
+class QuantWeight(Weight):
     """
-    Stored as int8 (out, in) with a float32 scale for each row; see petrain.quant.
+    Stored as int8 or int4 (out, in), with scales along axis 0 or one for all; the inputs are quantized row by row.
     """
-    def __init__(self, values: typing.Any, scale: typing.Any) -> None:
+    def __init__(self, values: typing.Any) -> None:
         """
-        Copies int8 (out, in) and float32 (out,).
+        Holds a petrain.quant.QuantTensor (out, in), without a copy.
         """
 
 class LowRankWeight(Weight):
@@ -434,6 +449,18 @@ class LowRankWeight(Weight):
     def b(self) -> Weight: ...
     @property
     def rank(self) -> int: ...
+
+class ResidualWeight(Weight):
+    """
+    W = Q + A B with Q (out, in), A (out, rank) and B (rank, in), all of them QuantWeights.
+    """
+    def __init__(self, base: QuantWeight, a: QuantWeight, b: QuantWeight) -> None: ...
+    @property
+    def a(self) -> QuantWeight: ...
+    @property
+    def b(self) -> QuantWeight: ...
+    @property
+    def base(self) -> QuantWeight: ...
 
 class Layer:
     """
@@ -721,6 +748,7 @@ def kl_div(
 ) -> tuple: ...
 def load_model(path: os.PathLike | str | bytes) -> Sequential: ...
 def load_quant(path: typing.Any) -> dict: ...
+def load_weights(path: os.PathLike | str | bytes) -> dict[str, Weight]: ...
 def low_rank_int8(
     x: typing.Any,
     a: QuantLinear,
@@ -785,6 +813,11 @@ def manual_seed(seed: typing.SupportsInt | typing.SupportsIndex) -> None:
 
 def matmul_int(a: typing.Any, b: typing.Any) -> numpy.ndarray: ...
 def mean_output(w: typing.Any, hessian: HessianObserver) -> numpy.ndarray: ...
+def model_graph(model: Sequential) -> str:
+    """
+    The graph as the header of the file has it, JSON.
+    """
+
 def mse_loss(student: typing.Any, teacher: typing.Any) -> tuple: ...
 def output_square(w: typing.Any, hessian: HessianObserver) -> float: ...
 def quantize(
@@ -821,8 +854,19 @@ def rules() -> dict:
     Every update rule of this build: its hyperparameters with their defaults, and its state tensors.
     """
 
+def safetensors_size(
+    metadata: collections.abc.Mapping[str, str],
+    tensors: collections.abc.Mapping[
+        str, tuple[str, collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex]]
+    ],
+) -> int:
+    """
+    Bytes of the file of these metadata and tensors, each a dtype's name and a shape.
+    """
+
 def save_model(model: Sequential, path: os.PathLike | str | bytes) -> None: ...
 def save_quant(path: typing.Any, arrays: collections.abc.Mapping[str, QuantTensor]) -> None: ...
+def save_weights(weights: collections.abc.Mapping[str, Weight], path: os.PathLike | str | bytes) -> None: ...
 def set_num_threads(count: typing.SupportsInt | typing.SupportsIndex) -> None:
     """
     Set the most threads that one call may use. Raises ValueError where count < 1.
@@ -858,6 +902,11 @@ def svd(
 ) -> tuple[numpy.ndarray, numpy.ndarray, numpy.ndarray]:
     """
     (u, s, vt); n_iter None: until it gains nothing more.
+    """
+
+def weights_graph(weights: collections.abc.Mapping[str, Weight]) -> str:
+    """
+    The same of weights by name.
     """
 
 def write_safetensors(

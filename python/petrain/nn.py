@@ -24,11 +24,12 @@ import numpy as np
 from petrain import _core, init
 from petrain._core import (
     DenseWeight,
-    Int8Weight,
     Layer,
     Linear,
     LowRankWeight,
+    QuantWeight,
     ReLU,
+    ResidualWeight,
     Sequential,
     Weight,
     manual_seed,
@@ -36,11 +37,12 @@ from petrain._core import (
 
 __all__ = [
     "DenseWeight",
-    "Int8Weight",
     "Layer",
     "Linear",
     "LowRankWeight",
+    "QuantWeight",
     "ReLU",
+    "ResidualWeight",
     "Sequential",
     "Weight",
     "cross_entropy",

@@ -14,9 +14,9 @@ std::shared_ptr<Weight> dense(std::int64_t out_features, std::int64_t in_feature
   return std::make_shared<DenseWeight>(std::move(values));
 }
 
-std::shared_ptr<Weight> int8(std::int64_t out_features, std::int64_t in_features) {
+std::shared_ptr<QuantWeight> int8(std::int64_t out_features, std::int64_t in_features) {
   const Tensor values = dense(out_features, in_features)->dense();
-  return std::make_shared<Int8Weight>(quantize(values.view()));
+  return std::make_shared<QuantWeight>(std::make_shared<QuantTensor>(quantize(values.view())));
 }
 
 void write(const std::string& path, std::shared_ptr<Weight> weight) {
@@ -35,5 +35,6 @@ int main(int argc, char** argv) {
   write(folder + "int8", int8(2, 3));
   write(folder + "low_rank", std::make_shared<LowRankWeight>(dense(3, 1), dense(1, 4)));
   write(folder + "low_rank_int8", std::make_shared<LowRankWeight>(int8(3, 1), int8(1, 4)));
+  write(folder + "residual", std::make_shared<ResidualWeight>(int8(3, 4), int8(3, 1), int8(1, 4)));
   return 0;
 }

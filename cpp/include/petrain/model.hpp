@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstddef>
+#include <map>
 #include <memory>
 #include <span>
 #include <string>
@@ -20,5 +21,14 @@ std::unique_ptr<Sequential> load_model(const std::string& path);
 
 // The same from memory: the bytes of a whole file.
 std::unique_ptr<Sequential> parse_model(std::span<const std::byte> bytes);
+
+// The graphs as they stand in headers, JSON.
+std::string model_graph(const Sequential& model);
+std::string weight_graph(const Weight& weight);
+std::string weights_graph(const std::map<std::string, std::shared_ptr<Weight>>& weights);
+
+// Weights by name, without layers, in the same way.
+void save_weights(const std::map<std::string, std::shared_ptr<Weight>>& weights, const std::string& path);
+std::map<std::string, std::shared_ptr<Weight>> load_weights(const std::string& path);
 
 }  // namespace petrain

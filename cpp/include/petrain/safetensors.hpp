@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <map>
 #include <span>
 #include <string>
@@ -37,5 +38,9 @@ SafetensorsFile parse_safetensors(std::span<const std::byte> bytes);
 // Throws IoError, or std::invalid_argument before anything is written where a name or a tensor cannot be stored.
 void write_safetensors(const std::string& path, const std::map<std::string, std::string>& metadata,
                        const std::map<std::string, ConstTensorView>& tensors);
+
+// Bytes of the file that write_safetensors would write. Data is not read and may be null.
+std::uint64_t safetensors_size(const std::map<std::string, std::string>& metadata,
+                               const std::map<std::string, ConstTensorView>& tensors);
 
 }  // namespace petrain

@@ -58,19 +58,21 @@ class DenseWeight final : public Weight {
   Tensor values_, gradient_;
 };
 
-// int8 with a scale for each output. The activations are quantized as they come, row by row. Not trained itself;
-// gradients pass through it.
-class Int8Weight final : public Weight {
+// Integers of 8 or 4 bits in any format that QuantLinear takes. The activations are quantized as they come, row by row.
+// Not trained itself; gradients pass through it.
+class QuantWeight final : public Weight {
  public:
-  explicit Int8Weight(QuantTensor values);  // (out, in), in the default format
+  explicit QuantWeight(std::shared_ptr<QuantTensor> values);  // (out, in)
 
-  const char* format() const override { return "int8"; }
+  const char* format() const override { return "quantized"; }
   std::int64_t out_features() const override { return quantized_->shape[0]; }
   std::int64_t in_features() const override { return quantized_->shape[1]; }
   void forward(const Tensor& x, const float* bias, Tensor& y, Tape* tape) const override;
   void backward(const Tensor& x, const Tensor& dy, Tensor* dx, Tape& tape) override;
   void collect(const std::string& name, std::vector<NamedTensor>& tensors) override;
   Tensor dense() const override { return dequantize(*quantized_); }
+  const QuantTensor& values() const { return *quantized_; }
+  const QuantLinear& layer() const { return layer_; }
 
  private:
   std::shared_ptr<QuantTensor> quantized_;  // which must not change: the layer keeps a packed copy
@@ -95,6 +97,26 @@ class LowRankWeight final : public Weight {
 
  private:
   std::shared_ptr<Weight> a_, b_;
+};
+
+// W = Q + A B: integers, and low-rank integers for what they leave, with A (out, rank) and B (rank, in). Not trained.
+class ResidualWeight final : public Weight {
+ public:
+  ResidualWeight(std::shared_ptr<QuantWeight> base, std::shared_ptr<QuantWeight> a, std::shared_ptr<QuantWeight> b);
+
+  const char* format() const override { return "residual"; }
+  std::int64_t out_features() const override { return base_->out_features(); }
+  std::int64_t in_features() const override { return base_->in_features(); }
+  void forward(const Tensor& x, const float* bias, Tensor& y, Tape* tape) const override;
+  void backward(const Tensor& x, const Tensor& dy, Tensor* dx, Tape& tape) override;
+  void collect(const std::string& name, std::vector<NamedTensor>& tensors) override;
+  Tensor dense() const override;
+  const std::shared_ptr<QuantWeight>& base() const { return base_; }
+  const std::shared_ptr<QuantWeight>& a() const { return a_; }
+  const std::shared_ptr<QuantWeight>& b() const { return b_; }
+
+ private:
+  std::shared_ptr<QuantWeight> base_, a_, b_;
 };
 
 }  // namespace petrain

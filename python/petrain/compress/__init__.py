@@ -1,29 +1,42 @@
 """Whole models made small: which form each layer takes under a budget, low-rank factors, int8."""
 
-from petrain.compress.candidates import CANDIDATES, Candidate, Dense, LowRank, Quantized, StoredWeight
+from petrain.compress.candidates import CANDIDATES, Candidate, Dense, Factorized, Quantized, Samples
+from petrain.compress.choose import Scores, plan_options
 from petrain.compress.knapsack import Knapsack, knapsack
-from petrain.compress.measure import build, plan, score
+from petrain.compress.layout import Layout
+from petrain.compress.measure import build, load, plan, save, score
 from petrain.compress.model import LayerPlan, int8, low_rank, plan_ranks
-from petrain.compress.plan import LayerChoice, Option, Plan, plan_options
+from petrain.compress.plan import LayerChoice, Option, Plan
+from petrain.compress.records import load_plan, save_plan
+from petrain.compress.whole import build_model, plan_model, score_model
 
 __all__ = [
     "CANDIDATES",
     "Candidate",
     "Dense",
+    "Factorized",
     "Knapsack",
     "LayerChoice",
     "LayerPlan",
-    "LowRank",
+    "Layout",
     "Option",
     "Plan",
     "Quantized",
-    "StoredWeight",
+    "Samples",
+    "Scores",
     "build",
+    "build_model",
     "int8",
     "knapsack",
+    "load",
+    "load_plan",
     "low_rank",
     "plan",
+    "plan_model",
     "plan_options",
     "plan_ranks",
+    "save",
+    "save_plan",
     "score",
+    "score_model",
 ]

@@ -3,35 +3,31 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
 
-from petrain import _core, lowrank, nn, quant
+from petrain import lowrank, nn, quant
 from petrain._numbers import integer, number
 from petrain._params import Floats
 
+_LONGEST_SUM = 131_071  # products whose sum int32 holds
 
-@dataclass(frozen=True)
-class StoredWeight:
-    """A weight (N, K) in one form.
 
-    Attributes:
-        arrays: what is stored, by name: "weight", or "a" and "b" of factors, both of them with a residual.
-        forward: the layer's outputs without a bias, (M, N), for inputs (M, K).
-        dense: what it stands for, as a new float32 array (N, K).
-    """
+class Samples:
+    """What comes into a layer: float32 rows (M, K)."""
 
-    arrays: Mapping[str, Floats | quant.QuantTensor]
-    forward: Callable[[Floats], Floats]
-    dense: Callable[[], Floats]
+    def __init__(self, rows: Floats) -> None:
+        self.rows = rows
 
-    @property
-    def nbytes(self) -> int:
-        """Bytes of the arrays, as :func:`petrain.quant.save` and :func:`petrain.files.save_tensors` write them."""
-        return sum(int(array.nbytes) for array in self.arrays.values())
+    @cached_property
+    def hessian(self) -> quant.HessianObserver:
+        """An observer that has seen the rows."""
+        observer = quant.HessianObserver(self.rows.shape[1])
+        observer.observe(self.rows)
+        return observer
 
 
 class Candidate(Protocol):
@@ -45,7 +41,7 @@ class Candidate(Protocol):
     def fits(self, shape: tuple[int, int]) -> bool:
         """Whether a weight (N, K) may take it."""
 
-    def build(self, w: Floats, inputs: Floats | None) -> StoredWeight:
+    def build(self, w: Floats, samples: Samples | None) -> nn.Weight:
         """The weight in this form: the same arguments give the same bytes."""
 
 
@@ -60,13 +56,14 @@ class Dense:
     def fits(self, shape: tuple[int, int]) -> bool:
         return True
 
-    def build(self, w: Floats, inputs: Floats | None) -> StoredWeight:
-        return StoredWeight({"weight": w}, _linear(nn.DenseWeight(w)), w.copy)
+    def build(self, w: Floats, samples: Samples | None) -> nn.Weight:
+        return nn.DenseWeight(w)
 
 
 @dataclass(frozen=True)
 class Quantized:
-    """Integers, rounded to the nearest, with a scale for each output or each group of inputs.
+    """Integers with a scale for each output or each group of inputs. Where there are samples, int4 is rounded by
+    :func:`petrain.quant.gptq`; else, and always in int8, each weight is rounded to the nearest.
 
     Attributes:
         bits: 8 or 4.
@@ -95,23 +92,26 @@ class Quantized:
         return f"int{self.bits}{group}{residual}"
 
     def fits(self, shape: tuple[int, int]) -> bool:
-        return shape[1] % (self.group_size or 1) == 0 and self.residual_rank <= min(shape)
+        k = shape[1]
+        return k <= _LONGEST_SUM and k % (self.group_size or 1) == 0 and self.residual_rank <= min(shape)
 
-    def build(self, w: Floats, inputs: Floats | None) -> StoredWeight:
+    def build(self, w: Floats, samples: Samples | None) -> nn.Weight:
         granularity: quant.tensor.Granularity = "group" if self.group_size else "channel"
-        q = quant.quantize(w, self.bits, granularity=granularity, group_size=self.group_size)
+        if samples is None or self.bits == 8:
+            q = quant.quantize(w, self.bits, granularity=granularity, group_size=self.group_size)
+        else:
+            q, _ = quant.gptq(
+                w, samples.hessian, self.bits, granularity=granularity, group_size=self.group_size, act_order=True
+            )
+        base = nn.QuantWeight(q)
         if self.residual_rank == 0:
-            return StoredWeight({"weight": q}, lambda x: quant.linear(x, q), q.dequantize)
-        (a, b), _ = quant.lqer(w, q, self.residual_rank, _observed(inputs))
-        return StoredWeight(
-            {"weight": q, "a": a, "b": b},
-            lambda x: quant.linear(x, q, residual=(a, b)),
-            lambda: q.dequantize() + _product(a, b),
-        )
+            return base
+        (a, b), _ = quant.lqer(w, q, self.residual_rank, _observed(samples))
+        return nn.ResidualWeight(base, nn.QuantWeight(a), nn.QuantWeight(b))
 
 
 @dataclass(frozen=True)
-class LowRank:
+class Factorized:
     """Two thin matrices, offered where they take fewer bytes than one matrix of the same format.
 
     Attributes:
@@ -142,45 +142,39 @@ class LowRank:
 
     def fits(self, shape: tuple[int, int]) -> bool:
         (n, k), rank = shape, self.rank_of(shape)
+        if self.bits == 8 and k > _LONGEST_SUM:
+            return False
         scales = 4 if self.bits == 8 else 0  # bytes beside each row
         element = self.bits // 8
         factors = n * (rank * element + scales) + rank * (k * element + scales)
         return rank <= min(shape) and factors < n * (k * element + scales)
 
-    def build(self, w: Floats, inputs: Floats | None) -> StoredWeight:
-        rank, observed = self.rank_of((w.shape[0], w.shape[1])), _observed(inputs)
+    def build(self, w: Floats, samples: Samples | None) -> nn.Weight:
+        rank, observed = self.rank_of((w.shape[0], w.shape[1])), _observed(samples)
         if self.bits == 8:
-            factors = lowrank.factorize(w, rank, inputs=observed, dtype="int8")
-            return StoredWeight({"a": factors.a, "b": factors.b}, lambda x: lowrank.linear(x, factors), factors.dense)
+            pair = lowrank.factorize(w, rank, inputs=observed, dtype="int8")
+            return nn.LowRankWeight(nn.QuantWeight(pair.a), nn.QuantWeight(pair.b))
         factors = lowrank.factorize(w, rank, inputs=observed)
-        weight = nn.LowRankWeight(nn.DenseWeight(factors.a), nn.DenseWeight(factors.b))
-        return StoredWeight({"a": factors.a, "b": factors.b}, _linear(weight), factors.dense)
+        return nn.LowRankWeight(nn.DenseWeight(factors.a), nn.DenseWeight(factors.b))
 
 
-def _observed(inputs: Floats | None) -> quant.HessianObserver | None:
-    if inputs is None:
-        return None
-    observer = quant.HessianObserver(inputs.shape[1])
-    observer.observe(inputs)
-    return observer
+def _observed(samples: Samples | None) -> quant.HessianObserver | None:
+    return None if samples is None else samples.hessian
 
 
 CANDIDATES: tuple[Candidate, ...] = (
     Dense(),
     Quantized(8),
+    Quantized(4),
     Quantized(4, 32),
     Quantized(4, 64),
     Quantized(8, residual_rank=8),
     Quantized(4, 32, residual_rank=8),
     Quantized(4, 64, residual_rank=8),
-    *(LowRank(rank, bits) for bits in (32, 8) for rank in (1 / 16, 1 / 8, 1 / 4, 1 / 2)),
+    *(Factorized(part / 32, bits) for bits in (32, 8) for part in (1, 2, 3, 4, 6, 8, 12, 16)),
 )
 
 
-def _linear(weight: nn.Weight) -> Callable[[Floats], Floats]:
-    return nn.Sequential(nn.Linear.from_weight(weight)).forward
-
-
-def _product(a: quant.QuantTensor, b: quant.QuantTensor) -> Floats:
-    product: np.ndarray = _core.low_rank_product(a.dequantize(), b.dequantize())
-    return product
+def forward_of(weight: nn.Weight, bias: np.ndarray | None = None, *after: nn.Layer) -> nn.Sequential:
+    """The layer of a weight, and those that come after it."""
+    return nn.Sequential(nn.Linear.from_weight(weight, bias), *after)

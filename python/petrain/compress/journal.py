@@ -9,7 +9,12 @@ from typing import Any
 
 from petrain import _core
 
-FORMAT = "petrain scores 1"
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+FORMAT = "petrain scores 2"
 
 
 class Journal:
@@ -26,7 +31,7 @@ class Journal:
     Raises:
         petrain.Error: there is a file that is no journal. It is as it was.
         ValueError: the journal is of another job. It is as it was.
-        OSError: it cannot be read or written.
+        OSError: it cannot be read or written, or another process is writing it.
     """
 
     def __init__(self, path: str | os.PathLike[str], job: str) -> None:
@@ -34,7 +39,12 @@ class Journal:
         self.records: list[dict[str, Any]] = []
         whole = self._read(job) if self.path.exists() else self._create(job)
         self._file = os.open(self.path, os.O_WRONLY | os.O_APPEND)
-        os.ftruncate(self._file, whole)
+        try:
+            self._lock()
+            os.ftruncate(self._file, whole)
+        except OSError:
+            os.close(self._file)
+            raise
 
     def append(self, record: dict[str, Any]) -> None:
         """Write one result: numbers and text."""
@@ -44,15 +54,17 @@ class Journal:
     def close(self) -> None:
         os.close(self._file)
 
-    def _create(self, job: str) -> int:
-        temporary = self.path.with_name(self.path.name + ".tmp")
-        file = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
+    def _lock(self) -> None:
+        """Until the file is closed: two that write one file would spoil it."""
+        if fcntl is None:
+            return
         try:
-            size = _write(file, {"format": FORMAT, "job": job})
-        finally:
-            os.close(file)
-        temporary.rename(self.path)
-        return size
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise BlockingIOError(error.errno, "another process is writing this file", str(self.path)) from None
+
+    def _create(self, job: str) -> int:
+        return replace_json(self.path, {"format": FORMAT, "job": job})
 
     def _read(self, job: str) -> int:
         """Bytes of the lines that are whole."""
@@ -73,6 +85,22 @@ class Journal:
             )
         self.records = records
         return whole
+
+
+def replace_json(path: Path, record: dict[str, Any]) -> int:
+    """Write a file of one line: under another name, synced and renamed. Returns its bytes."""
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    try:
+        file = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
+        try:
+            size = _write(file, record)
+        finally:
+            os.close(file)
+        temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
+    return size
 
 
 def _write(file: int, record: dict[str, Any]) -> int:

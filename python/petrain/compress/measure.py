@@ -1,28 +1,24 @@
-"""What each form of each layer costs: bytes, error and time, measured."""
+"""What each form of each layer costs, bytes, error and time, measured; and what is chosen made."""
 
 from __future__ import annotations
 
 import hashlib
 import os
-import statistics
-import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
+from pathlib import Path
 
-import numpy as np
-
-from petrain import _core
-from petrain._params import Array, Floats
-from petrain.compress.candidates import CANDIDATES, Candidate, Dense, StoredWeight
+from petrain import _core, nn
+from petrain._params import Array
+from petrain.compress.candidates import CANDIDATES, Candidate, Dense, Samples
+from petrain.compress.choose import Scores, check_budget
 from petrain.compress.journal import Journal
-from petrain.compress.plan import Option, Plan, check_budget, plan_options
+from petrain.compress.layout import weights_file
+from petrain.compress.plan import Option, Plan
+from petrain.compress.records import option_from, record_of
+from petrain.compress.trial import Job, Trial, matrix
 
 Layer = tuple[Array, Array | None]
-
-SECONDS = 0.02  # that each form and the layer as it is run in turn
-FEWEST_PAIRS, MOST_PAIRS = 15, 1000
+OnScore = Callable[[int, int], None]
 
 
 def plan(
@@ -31,16 +27,18 @@ def plan(
     budget_ms: float | None = None,
     candidates: Sequence[Candidate] = CANDIDATES,
     progress: str | os.PathLike[str] | None = None,
+    on_score: OnScore | None = None,
 ) -> Plan:
     r"""Measure every form of every layer, and choose one each: the least error that fits the budget.
 
     The error of a layer is :math:`\|\hat{Y} - Y\|_F^2 / \|Y\|_F^2` of its outputs on the inputs, run as it would be:
     with the inputs in int8 where the form has them so; or, where there are no inputs, the same of the weight. Errors of
-    layers are added up as if they had nothing to do with each other.
+    layers are added up as if they had nothing to do with each other. For the layers of a whole model
+    :func:`plan_model` measures what each does to the model's outputs.
 
     Args:
         layers: for each name the weight, float32 (N, K), and samples of its inputs, float32 (M, K), or None.
-        budget_bytes: the most bytes of all arrays.
+        budget_bytes: the most bytes of the file that :func:`save` writes, header included.
         budget_ms: the most milliseconds of one row through all layers, one after the other, on this machine with the
             current number of threads: the sum of what each takes when it is run again and again. Each form is run in
             turn with the layer as it is, and one that is slower is never taken.
@@ -49,29 +47,26 @@ def plan(
         progress: a file for what was measured: a plan that was interrupted goes on from there and ends the same. It is
             written as the work goes, a line for each form of each layer; what it holds is taken up only for the same
             layers, inputs and candidates, and times only for times.
+        on_score: called with the number of forms that are measured and of those that there are, after each.
 
     Raises:
         ValueError: an argument is not as said, no budget or two are given, nothing fits the budget, or ``progress`` is
             of other layers.
         TypeError: an argument is of the wrong type.
         petrain.Error: the file at ``progress`` is something else.
-        OSError: it cannot be read or written.
+        OSError: it cannot be read or written, or another process is writing it.
 
     Example:
         >>> import numpy as np
         >>> rng = np.random.default_rng(0)
         >>> layers = {name: (rng.standard_normal((64, 128), np.float32), None) for name in ("up", "down")}
         >>> small = plan(layers, budget_bytes=16_000)
-        >>> small.choice, small.nbytes
-        ({'up': 'int4 g32 + rank 8', 'down': 'int8'}, 15392)
+        >>> small.choice, small.file_bytes
+        ({'up': 'int8', 'down': 'int4 g64 + rank 8'}, 15792)
     """
-    if (budget_bytes is None) == (budget_ms is None):
-        raise ValueError(f"budget: expected budget_bytes or budget_ms, got {budget_bytes} and {budget_ms}")
-    if not layers:
-        raise ValueError("layers: expected at least one, got none")
     check_budget(budget_bytes, budget_ms)
-    options = score(layers, candidates, timed=budget_ms is not None, progress=progress)
-    return plan_options(options, budget_bytes, budget_ms, Dense().name)
+    scores = score(layers, candidates, timed=budget_ms is not None, progress=progress, on_score=on_score)
+    return scores.plan(budget_bytes, budget_ms)
 
 
 def score(
@@ -80,51 +75,33 @@ def score(
     *,
     timed: bool = False,
     progress: str | os.PathLike[str] | None = None,
-) -> dict[str, list[Option]]:
-    """What :func:`plan` measures: the options of each layer by its name, for several plans from one measurement.
+    on_score: OnScore | None = None,
+) -> Scores:
+    """What :func:`plan` measures, for several plans from one measurement.
 
     Args:
         timed: whether to measure times.
-        layers, candidates, progress: as for :func:`plan`.
+        layers, candidates, progress, on_score: as for :func:`plan`.
 
     Example:
         >>> import numpy as np
         >>> w = np.random.default_rng(0).standard_normal((64, 128), np.float32)
-        >>> from petrain.compress import LowRank, Quantized
-        >>> for option in score({"up": (w, None)}, [Dense(), Quantized(8), LowRank(8, bits=8)])["up"]:
+        >>> from petrain.compress import Factorized, Quantized
+        >>> for option in score({"up": (w, None)}, [Dense(), Quantized(8), Factorized(8, bits=8)]).options["up"]:
         ...     print(option.name, option.nbytes, f"{option.error:.1e}")
         float32 32768 0.0e+00
         int8 8448 4.2e-05
         rank 8 int8 1824 7.1e-01
     """
-    checked = {name: _checked(name, layer) for name, layer in layers.items()}
-    forms = _ordered(candidates, timed)
-    jobs = [(name, form.name) for name, layer in checked.items() for form in forms if form.fits(layer.shape)]
-    journal = Journal(progress, _fingerprint(checked, forms, timed)) if progress is not None else None
-    options: dict[str, list[Option]] = {name: [] for name in checked}
-    try:
-        done = iter([] if journal is None else _taken_up(journal, jobs))
-        for name, layer in checked.items():
-            trial = _Trial(layer, timed)
-            for form in forms:
-                if not form.fits(layer.shape):
-                    continue
-                option = next(done, None)
-                if option is None:
-                    option = trial.run(form, next(iter(options[name]), None))
-                    if journal is not None:
-                        record = {"nbytes": option.nbytes, "error": option.error, "seconds": option.seconds}
-                        journal.append({"layer": name, "option": option.name, **record})
-                options[name].append(option)
-    finally:
-        if journal is not None:
-            journal.close()
-    return options
+    if not layers:
+        raise ValueError("layers: expected at least one, got none")
+    jobs = [_job(name, layer) for name, layer in layers.items()]
+    return Scores(score_jobs(jobs, candidates, timed, progress, on_score), weights_file())
 
 
 def build(
     plan: Plan, layers: Mapping[str, Layer], candidates: Sequence[Candidate] = CANDIDATES
-) -> dict[str, StoredWeight]:
+) -> dict[str, nn.Weight]:
     """The weights of a plan, by the name of the layer.
 
     Args:
@@ -140,109 +117,107 @@ def build(
         >>> weights = build(small, layers)
         >>> small.choice["up"], weights["up"].nbytes == small.nbytes
         ('int8', True)
-        >>> weights["up"].forward(np.ones((1, 128), np.float32)).shape
+        >>> nn.Sequential(nn.Linear.from_weight(weights["up"]))(np.ones((1, 128), np.float32)).shape
         (1, 64)
     """
+    unknown = [name for name in plan.choice if name not in layers]
+    if unknown:
+        raise ValueError(f"layers: expected {unknown[0]!r} among them, got {sorted(layers)}")
+    return build_jobs(plan, [_job(name, layers[name]) for name in plan.choice], candidates)
+
+
+def save(weights: Mapping[str, nn.Weight], path: str | os.PathLike[str]) -> None:
+    """Write weights, by name and each in its form, as a safetensors file: what :func:`plan` predicts the size of.
+
+    All or nothing, as :func:`petrain.save`, which writes whole models. The same weights give the same bytes.
+
+    Raises:
+        OSError: the file cannot be written. The old file is as it was.
+        ValueError: a name cannot be stored, or stands for two tensors. Nothing was written.
+
+    Example:
+        >>> import os, tempfile
+        >>> import numpy as np
+        >>> layers = {"up": (np.random.default_rng(0).standard_normal((64, 128), np.float32), None)}
+        >>> small = plan(layers, budget_bytes=9000)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     save(build(small, layers), f"{folder}/small.safetensors")
+        ...     os.path.getsize(f"{folder}/small.safetensors") == small.file_bytes
+        ...     load(f"{folder}/small.safetensors")["up"].format
+        True
+        'quantized'
+    """
+    _core.save_weights(dict(weights), Path(path))
+
+
+def load(path: str | os.PathLike[str]) -> dict[str, nn.Weight]:
+    """Read the weights of a file that :func:`save` wrote.
+
+    Raises:
+        OSError: the file cannot be read.
+        petrain.Error: it is not such a file; the message says what was expected and what came.
+    """
+    return _core.load_weights(Path(path))
+
+
+def score_jobs(
+    jobs: Sequence[Job],
+    candidates: Sequence[Candidate],
+    timed: bool,
+    progress: str | os.PathLike[str] | None,
+    on_score: OnScore | None,
+) -> dict[str, list[Option]]:
+    """The options of each job, in the order of the candidates but for the dense form, which comes first."""
+    forms = _ordered(candidates, timed)
+    names = [(job.name, form.name) for job in jobs for form in forms if form.fits(job.shape)]
+    journal = Journal(progress, _fingerprint(jobs, forms, timed)) if progress is not None else None
+    options: dict[str, list[Option]] = {job.name: [] for job in jobs}
+    try:
+        done = [] if journal is None else _taken_up(journal, names)
+        for (name, _), option in zip(names, done, strict=False):
+            options[name].append(option)
+        count = len(done)
+        for job in jobs:
+            trial = Trial(job, timed)
+            for form in [form for form in forms if form.fits(job.shape)][len(options[job.name]) :]:
+                option = trial.run(form, next(iter(options[job.name]), None))
+                if journal is not None:
+                    journal.append({"layer": job.name, **record_of(option)})
+                options[job.name].append(option)
+                count += 1
+                if on_score is not None:
+                    on_score(count, len(names))
+    finally:
+        if journal is not None:
+            journal.close()
+    return options
+
+
+def build_jobs(plan: Plan, jobs: Sequence[Job], candidates: Sequence[Candidate]) -> dict[str, nn.Weight]:
+    """The weights of a plan for jobs, which may be more."""
     forms = {form.name: form for form in candidates}
+    by_name = {job.name: job for job in jobs}
     weights = {}
     for name, chosen in plan.choice.items():
-        if name not in layers:
-            raise ValueError(f"layers: expected {name!r} among them, got {sorted(layers)}")
+        if name not in by_name:
+            raise ValueError(f"plan: expected layers among {sorted(by_name)}, got {name!r}")
         if chosen not in forms:
             raise ValueError(f"candidates: expected {chosen!r} among them, got {sorted(forms)}")
-        layer = _checked(name, layers[name])
-        weights[name] = forms[chosen].build(layer.w, layer.inputs)
+        job = by_name[name]
+        weights[name] = forms[chosen].build(job.w, None if job.inputs is None else Samples(job.inputs))
     return weights
 
 
-@dataclass(frozen=True)
-class _Layer:
-    name: str
-    w: Floats
-    inputs: Floats | None
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        return self.w.shape[0], self.w.shape[1]
-
-
-class _Trial:
-    """One layer, to compare its forms with it as it is."""
-
-    def __init__(self, layer: _Layer, timed: bool) -> None:
-        self.layer = layer
-        self.timed = timed
-
-    def run(self, form: Candidate, dense: Option | None) -> Option:
-        """``dense`` is the option of the layer as it is; None where that is to be made."""
-        w, inputs = self.layer.w, self.layer.inputs
-        stored = form.build(w, inputs)
-        error = _relative(stored.dense(), w) if inputs is None else _relative(stored.forward(inputs), self._outputs)
-        return Option(form.name, stored.nbytes, error, self._seconds(stored, dense) if self.timed else None)
-
-    @cached_property
-    def _as_it_is(self) -> StoredWeight:
-        return Dense().build(self.layer.w, None)
-
-    @cached_property
-    def _outputs(self) -> Floats:
-        assert self.layer.inputs is not None
-        return self._as_it_is.forward(self.layer.inputs)
-
-    def _seconds(self, stored: StoredWeight, dense: Option | None) -> float:
-        if self.layer.inputs is None:
-            x = np.random.default_rng(0).standard_normal((1, self.layer.shape[1]), np.float32)
-        else:
-            x = self.layer.inputs[:1]
-        # In terms of one time for the layer as it is, so that a slow moment does not make a form slower than it.
-        if dense is None or dense.seconds is None:
-            return _race(lambda: self._as_it_is.forward(x), lambda: stored.forward(x), 5 * SECONDS)[0]
-        return dense.seconds * _race(lambda: self._as_it_is.forward(x), lambda: stored.forward(x), SECONDS)[1]
-
-
-def _race(reference: Callable[[], Any], run: Callable[[], Any], least: float) -> tuple[float, float]:
-    """Seconds of the reference, and how many times as long the other takes: medians over pairs of single calls, so that
-    what slows the machine for a while slows both, and a weight is not in the nearest cache just because it was read a
-    moment ago."""
-    pair = [_seconds_of(call) + _seconds_of(call) for call in (reference, run)]  # the first calls warm up
-    pairs = min(max(int(least / sum(pair)), FEWEST_PAIRS), MOST_PAIRS)
-    seconds = [(_seconds_of(reference), _seconds_of(run)) for _ in range(pairs)]
-    return statistics.median(a for a, _ in seconds), statistics.median(b / a for a, b in seconds)
-
-
-def _seconds_of(call: Callable[[], Any]) -> float:
-    start = time.perf_counter()
-    call()
-    return max(time.perf_counter() - start, 1e-9)
-
-
-def _relative(approximation: Floats, exact: Floats) -> float:
-    difference = approximation.astype(np.float64) - exact
-    total = float(np.sum(np.square(exact, dtype=np.float64)))
-    return float(np.sum(difference * difference)) / total if total > 0 else 0.0
-
-
-def _checked(name: str, layer: Layer) -> _Layer:
+def _job(name: str, layer: Layer) -> Job:
     if not isinstance(name, str):
         raise TypeError(f"layers: expected names, got {name!r}")
     if not isinstance(layer, (tuple, list)) or len(layer) != 2:
         raise TypeError(f"layer {name!r}: expected (weight, inputs), got {type(layer).__name__}")
-    w = _matrix(f"layer {name!r}: weight", layer[0])
-    inputs = None if layer[1] is None else _matrix(f"layer {name!r}: inputs", layer[1])
+    w = matrix(f"layer {name!r}: weight", layer[0])
+    inputs = None if layer[1] is None else matrix(f"layer {name!r}: inputs", layer[1])
     if inputs is not None and inputs.shape[1] != w.shape[1]:
         raise ValueError(f"layer {name!r}: inputs: expected (rows, {w.shape[1]}), got {inputs.shape}")
-    return _Layer(name, w, inputs)
-
-
-def _matrix(what: str, array: Array) -> Floats:
-    matrix: np.ndarray = np.asarray(array)
-    if matrix.dtype != np.float32 or matrix.ndim != 2 or matrix.size == 0:
-        raise ValueError(f"{what}: expected a float32 matrix, got {matrix.dtype} {matrix.shape}")
-    if not matrix.flags.c_contiguous:
-        raise ValueError(f"{what}: expected a C-contiguous array, got strides {matrix.strides}")
-    if not np.isfinite(matrix).all():
-        raise ValueError(f"{what}: expected finite values, got {matrix[~np.isfinite(matrix)][0]}")
-    return matrix
+    return Job(name, w, inputs)
 
 
 def _ordered(candidates: Sequence[Candidate], timed: bool) -> list[Candidate]:
@@ -257,26 +232,32 @@ def _ordered(candidates: Sequence[Candidate], timed: bool) -> list[Candidate]:
     return sorted(candidates, key=lambda form: form.name != dense)
 
 
-def _fingerprint(layers: Mapping[str, _Layer], forms: Sequence[Candidate], timed: bool) -> str:
+def _fingerprint(jobs: Sequence[Job], forms: Sequence[Candidate], timed: bool) -> str:
     machine = (_core.cpu_info()["isa"], _core.get_num_threads() if timed else None)
     digest = hashlib.sha256(repr((list(forms), timed, _core.__version__, machine)).encode())
-    for name, layer in layers.items():
-        for what, array in (("weight", layer.w), ("inputs", layer.inputs)):
-            digest.update(repr((name, what, None if array is None else array.shape)).encode())
+    for job in jobs:
+        arrays = {"weight": job.w, "inputs": job.inputs, "bias": job.bias}
+        if job.after:
+            after = nn.Sequential(*job.after)
+            digest.update(_core.model_graph(after).encode())
+            arrays |= after.tensors()
+        for what, array in arrays.items():
+            digest.update(repr((job.name, what, None if array is None else array.shape)).encode())
             if array is not None:
                 digest.update(array.data)
     return digest.hexdigest()
 
 
-def _taken_up(journal: Journal, jobs: Sequence[tuple[str, str]]) -> list[Option]:
+def _taken_up(journal: Journal, names: Sequence[tuple[str, str]]) -> list[Option]:
     options = []
     for i, record in enumerate(journal.records):
         try:
-            option = Option(record["option"], record["nbytes"], record["error"], record["seconds"])
-            expected = jobs[i]
+            option = option_from(record)
+            expected = names[i]
+            given = record["layer"]
         except (KeyError, IndexError, TypeError, ValueError) as error:
             raise _core.Error(f"{journal.path}, line {i + 2}: expected a score, got {record}") from error
-        if (record["layer"], option.name) != expected:
+        if (given, option.name) != expected or option.layout is None:
             raise _core.Error(f"{journal.path}, line {i + 2}: expected the score of {expected}, got {record}")
         options.append(option)
     return options

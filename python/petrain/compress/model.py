@@ -148,6 +148,5 @@ def _quantized(weight: nn.Weight) -> nn.Weight:
     if isinstance(weight, nn.LowRankWeight):
         return nn.LowRankWeight(_quantized(weight.a), _quantized(weight.b))
     if isinstance(weight, nn.DenseWeight):
-        quantized = quant.quantize(weight.dense(), axis=0)
-        return nn.Int8Weight(quantized.values, quantized.scale)
+        return nn.QuantWeight(quant.quantize(weight.dense()))
     return weight
