@@ -62,12 +62,21 @@ class Report:
     rows: list[dict[str, Any]] = field(default_factory=list)
     rates: list[dict[str, Any]] = field(default_factory=list)
 
-    def add(self, work: str, threads: int, ratio: tuple[float, float, float], against: str, bar: float | None) -> None:
+    def add(
+        self,
+        work: str,
+        threads: int,
+        ratio: tuple[float, float, float],
+        against: str,
+        bar: float | None,
+        unit: str = "x",
+    ) -> None:
         value, low, high = ratio
         row = {"work": work, "threads": threads, "against": against, "ratio": value, "low": low, "high": high}
+        row["unit"] = unit
         self.rows.append({**row, "bar": bar, "met": bar is None or value >= bar})
         verdict = "" if bar is None else f"  bar {bar:g}: {'met' if value >= bar else 'MISSED'}"
-        print(f"{work:44} {threads} thr  {value:7.2f}x [{low:.2f}-{high:.2f}] {against}{verdict}", flush=True)
+        print(f"{work:44} {threads} thr  {value:7.2f}{unit} [{low:.2f}-{high:.2f}] {against}{verdict}", flush=True)
 
     def add_rates(self, work: str, threads: int, products: int, times: Times, peak: float | None = None) -> None:
         """Multiply-adds a nanosecond (GMAC/s) of all rivals, the first of them as a part of the integer peak too."""
@@ -119,10 +128,12 @@ def blas() -> str:
     return ", ".join(f"{i['internal_api']} {i.get('architecture', '')}" for i in threadpool_info()) or "unknown"
 
 
-def arguments(description: str, parts: Sequence[str] = ()) -> argparse.Namespace:
+def arguments(description: str, parts: Sequence[str] = (), *, chart: bool = False) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     if parts:
         parser.add_argument("--only", nargs="+", choices=parts, default=list(parts), help="measure these parts alone")
+    if chart:
+        parser.add_argument("--chart", help="draw to this file")
     parser.add_argument("--json", help="write the figures to this file")
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2], help="thread counts to measure")
     parser.add_argument("--rounds", type=int, default=9)

@@ -1,11 +1,9 @@
-"""Compressed models: sizes as planned, errors as predicted, and the plan against every other choice."""
-
-import itertools
+"""Models in another form: what changes and what does not."""
 
 import numpy as np
 import petrain
 import pytest
-from petrain import compress, nn
+from petrain import compress, nn, quant
 
 
 def trained():
@@ -17,47 +15,6 @@ def trained():
             u, s, vt = np.linalg.svd(rng.normal(size=array.shape), full_matrices=False)
             array[...] = (u * (s * 0.6 ** np.arange(len(s)))) @ vt
     return model
-
-
-def bytes_in_int8(model, ranks):
-    return compress.int8(compress.low_rank(model, {i: r for i, r in ranks.items() if r})).nbytes
-
-
-def error(model, ranks):
-    total = 0.0
-    for i, rank in ranks.items():
-        singular = np.linalg.svd(model.layers[i].weight.dense().astype(np.float64), compute_uv=False) ** 2
-        total += singular[rank:].sum() / singular.sum() if rank else 0.0
-    return total
-
-
-@pytest.mark.parametrize("budget", [330, 360, 400, 450])
-def test_the_plan_fits_and_is_the_best(budget):
-    model = trained()
-    plans = compress.plan_ranks(model, budget)
-    chosen = {plan.index: plan.rank for plan in plans}
-    size = bytes_in_int8(model, chosen)
-    assert size <= budget
-    assert size == sum(p.bytes_after for p in plans) + sum(layer.bias.nbytes for layer in model.layers[::2])
-    options = [[None, *range(1, min(layer.weight.shape) + 1)] for layer in model.layers[::2]]
-    every = [dict(zip((0, 2, 4), ranks, strict=True)) for ranks in itertools.product(*options)]
-    best = min(error(model, ranks) for ranks in every if bytes_in_int8(model, ranks) <= budget)
-    assert error(model, chosen) == pytest.approx(best, rel=1e-4)
-
-
-def test_a_large_budget_changes_nothing_but_the_format():
-    model = trained()
-    assert all(plan.rank is None and plan.rel_error == 0 for plan in compress.plan_ranks(model, 10**9))
-
-
-def test_errors_are_those_of_the_factors():
-    model = trained()
-    for plan in compress.plan_ranks(model, 360):
-        w = model.layers[plan.index].weight.dense().astype(np.float64)
-        if plan.rank:
-            factors = compress.low_rank(model, {plan.index: plan.rank}).layers[plan.index].weight
-            measured = np.linalg.norm(w - factors.dense()) / np.linalg.norm(w)
-            assert plan.rel_error == pytest.approx(measured, abs=1e-6)
 
 
 def test_a_copy_is_a_copy():
@@ -84,10 +41,48 @@ def test_int8_is_close_and_biases_are_still_trained():
     assert nn.cross_entropy(small(x), np.arange(50) % 4)[0] < loss
 
 
+def forms(model):
+    """Every form of a weight in one model."""
+    w = [layer.weight.dense() for layer in model.layers[::2]]
+    q = quant.quantize(w[0], bits=4, scheme="asymmetric")
+    (a, b), _ = quant.lqer(w[0], q, rank=2)
+    residual = nn.ResidualWeight(*map(nn.QuantWeight, (q, a, b)))
+    factors = compress.int8(compress.low_rank(model, {2: 4})).layers[2].weight
+    last = nn.QuantWeight(quant.quantize(w[2], granularity="tensor"))
+    layers = list(model.layers)
+    for i, weight in zip((0, 2, 4), (residual, factors, last), strict=True):
+        layers[i] = nn.Linear.from_weight(weight, layers[i].bias)
+    return nn.Sequential(*layers)
+
+
+def test_what_is_compressed_is_trained_in_float32_and_comes_back_in_its_forms():
+    small = forms(trained())
+    tuned = compress.dequantize(small)
+    assert sorted(tuned.parameters()) == sorted(tuned.tensors())
+    assert tuned.layers[2].weight.rank == 4
+    for before, after in zip(small.layers[::2], tuned.layers[::2], strict=True):
+        np.testing.assert_allclose(after.weight.dense(), before.weight.dense(), atol=1e-6)
+    again = compress.quantize_like(tuned, small)
+    for before, after in zip(small.layers[::2], again.layers[::2], strict=True):
+        assert after.weight.graph == before.weight.graph
+        w = before.weight.dense()
+        assert np.linalg.norm(after.weight.dense() - w) <= 0.02 * np.linalg.norm(w)
+    np.testing.assert_array_equal(again.layers[4].weight.dense(), small.layers[4].weight.dense())
+
+
+def test_a_model_comes_back_in_the_forms_of_another_only_where_it_is_alike():
+    model, small = trained(), forms(trained())
+    with pytest.raises(ValueError, match="model: expected factors for a weight of format 'low_rank', got 'float32'"):
+        compress.quantize_like(model, small)
+    with pytest.raises(ValueError, match="model: expected the layers of"):
+        compress.quantize_like(nn.Sequential(*model.layers[:3]), small)
+    with pytest.raises(ValueError, match=r"model: expected a weight of shape \(10, 12\), got \(10, 13\)"):
+        compress.quantize_like(nn.Sequential(nn.Linear(13, 10), *model.layers[1:]), small)
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda m: compress.plan_ranks(m, 10), r"budget_bytes: the smallest that fits is \d+, got 10"),
         (lambda m: compress.low_rank(m, {1: 2}), r"expected indices of linear layers, got \[1\]"),
         (lambda m: compress.low_rank(m, {9: 2}), r"expected indices of linear layers, got \[9\]"),
         (lambda m: compress.low_rank(m, {0: 0}), "rank"),

@@ -17,7 +17,7 @@ for extra in ("matplotlib", "rich", "sklearn", "typer"):
     pytest.importorskip(extra, reason=f"petrain demo needs {extra}: pip install 'petrain[demo]'")
 
 from petrain.demo import data, settings
-from petrain.demo.compression import plan_file
+from petrain.demo.compression import score
 from petrain.demo.evaluation import check_file
 from petrain.demo.output import FILES, Output
 from petrain.demo.training import new_model
@@ -201,13 +201,12 @@ def test_a_folder_in_the_place_of_a_file_is_an_error_before_any_work(tmp_path):
 
 def test_a_budget_that_is_too_small_leaves_nothing_behind(tmp_path):
     error = one_line(run("demo", "--out", tmp_path / "out", "--epochs", 1, "--budget", 1000, "--quiet"), 1)
-    least = re.search(r"expected at least ([0-9,]+) bytes, got 1,000$", error.strip())
+    least = re.search(r"budget_bytes: expected at least ([0-9]+), got 1000$", error.strip())
     assert least, error
-    bytes_that_fit = int(least[1].replace(",", ""))
-    model = new_model(SEED)
-    assert plan_file(model, bytes_that_fit, tmp_path)
-    with pytest.raises(petrain.Error, match="expected at least"):
-        plan_file(model, bytes_that_fit - 1, tmp_path)
+    scores = score(new_model(SEED), data.load(SEED))
+    assert scores.plan(budget_bytes=int(least[1])).file_bytes == int(least[1])
+    with pytest.raises(ValueError, match="expected at least"):
+        scores.plan(budget_bytes=int(least[1]) - 1)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -129,7 +129,14 @@ void register_weights(py::module_& module) {
              }
              return std::make_shared<QuantWeight>(values.attr("_core").cast<std::shared_ptr<QuantTensor>>());
            }),
-           py::arg("values"), "Holds a petrain.quant.QuantTensor (out, in), without a copy.");
+           py::arg("values"), "Holds a petrain.quant.QuantTensor (out, in), without a copy.")
+      .def_property_readonly(
+          "values",
+          [](const QuantWeight& self) {
+            const py::object type = py::module_::import("petrain.quant").attr("QuantTensor");
+            return type.attr("_from_core")(self.shared_values());
+          },
+          "The petrain.quant.QuantTensor, without a copy.");
   py::class_<LowRankWeight, Weight, std::shared_ptr<LowRankWeight>>(
       module, "LowRankWeight", "W = A B with A (out, rank) and B (rank, in), each a Weight in a form of its own.")
       .def(py::init<std::shared_ptr<Weight>, std::shared_ptr<Weight>>(), py::arg("a"), py::arg("b"))

@@ -437,6 +437,11 @@ class QuantWeight(Weight):
         """
         Holds a petrain.quant.QuantTensor (out, in), without a copy.
         """
+    @property
+    def values(self) -> typing.Any:
+        """
+        The petrain.quant.QuantTensor, without a copy.
+        """
 
 class LowRankWeight(Weight):
     """

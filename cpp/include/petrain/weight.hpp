@@ -72,6 +72,7 @@ class QuantWeight final : public Weight {
   void collect(const std::string& name, std::vector<NamedTensor>& tensors) override;
   Tensor dense() const override { return dequantize(*quantized_); }
   const QuantTensor& values() const { return *quantized_; }
+  const std::shared_ptr<QuantTensor>& shared_values() const { return quantized_; }
   const QuantLinear& layer() const { return layer_; }
 
  private:

@@ -5,7 +5,7 @@ from petrain.compress.choose import Scores, plan_options
 from petrain.compress.knapsack import Knapsack, knapsack
 from petrain.compress.layout import Layout
 from petrain.compress.measure import build, load, plan, save, score
-from petrain.compress.model import LayerPlan, int8, low_rank, plan_ranks
+from petrain.compress.model import dequantize, int8, low_rank, quantize_like
 from petrain.compress.plan import LayerChoice, Option, Plan
 from petrain.compress.records import load_plan, save_plan
 from petrain.compress.whole import build_model, plan_model, score_model
@@ -17,7 +17,6 @@ __all__ = [
     "Factorized",
     "Knapsack",
     "LayerChoice",
-    "LayerPlan",
     "Layout",
     "Option",
     "Plan",
@@ -26,6 +25,7 @@ __all__ = [
     "Scores",
     "build",
     "build_model",
+    "dequantize",
     "int8",
     "knapsack",
     "load",
@@ -34,7 +34,7 @@ __all__ = [
     "plan",
     "plan_model",
     "plan_options",
-    "plan_ranks",
+    "quantize_like",
     "save",
     "save_plan",
     "score",

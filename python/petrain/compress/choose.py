@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from petrain._numbers import integer, number
 from petrain.compress.candidates import Dense
@@ -127,9 +127,10 @@ class Scores:
                 best = Knapsack(tuple(indices), 0, error, first.lower_bound, 0)
                 break
             best = knapsack(costs, errors, room)
-        gap = (best.error - first.lower_bound) / best.error if best.error > 0 else 0.0
-        solved = Knapsack(best.options, best.cost, best.error, first.lower_bound, max(gap, 0.0))
-        return _plan(options, solved, _bytes, self.file, budget_bytes=budget, other_seconds=self.other_seconds)
+        if best is not first:
+            gap = (best.error - first.lower_bound) / best.error if best.error > 0 else 0.0
+            best = replace(best, lower_bound=first.lower_bound, gap=max(gap, 0.0))
+        return _plan(options, best, _bytes, self.file, budget_bytes=budget, other_seconds=self.other_seconds)
 
 
 def size_of(file: FileOf, chosen: Mapping[str, Option]) -> int:

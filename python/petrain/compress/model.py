@@ -1,44 +1,22 @@
-"""Low-rank factors under a byte budget, and int8, of whole models.
+"""Whole models in another form: low-rank factors of given ranks, int8, and back to be fine-tuned.
 
 A compressed model is a model as any other: it runs, it is saved and loaded, and what is float32 in it is trained on.
+:func:`petrain.compress.plan_model` chooses forms by itself.
 
 >>> from petrain import nn
 >>> model = nn.Sequential(nn.Linear(64, 128), nn.ReLU(), nn.Linear(128, 10))
->>> plans = plan_ranks(model, budget_bytes=6000)
->>> small = int8(low_rank(model, {plan.index: plan.rank for plan in plans if plan.rank}))
->>> model.nbytes, small.nbytes <= 6000
-(38440, True)
+>>> model.nbytes, int8(low_rank(model, {0: 20})).nbytes
+(38440, 6328)
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from petrain import lowrank, nn, quant
-from petrain.compress.knapsack import knapsack
-
-
-@dataclass(frozen=True)
-class LayerPlan:
-    """What becomes of one linear layer.
-
-    Attributes:
-        index: its place in the model.
-        name: the name of its weight.
-        rank: of its factors, or None where it stays one matrix.
-        rel_error: ‖W - Ŵ‖_F / ‖W‖_F of the factors before int8; 0 where it stays one matrix.
-        bytes_before, bytes_after: stored bytes of its weight, as it is and in int8.
-    """
-
-    index: int
-    name: str
-    rank: int | None
-    rel_error: float
-    bytes_before: int
-    bytes_after: int
 
 
 def low_rank(model: nn.Sequential, ranks: Mapping[int, int]) -> nn.Sequential:
@@ -59,64 +37,41 @@ def int8(model: nn.Sequential) -> nn.Sequential:
     return nn.Sequential(*(_replace(layer, _quantized) for layer in model.layers))
 
 
-def plan_ranks(model: nn.Sequential, budget_bytes: int) -> list[LayerPlan]:
-    """The ranks with which the model's arrays fit the budget in int8.
+def dequantize(model: nn.Sequential) -> nn.Sequential:
+    """A copy to be fine-tuned: float32 in the place of integers, factors as factors; a residual is added in.
 
-    Every layer takes the rank, or the whole matrix, with which their relative squared errors add up to the least, by
-    :func:`knapsack`.
+    :func:`quantize_like` brings it back.
+    """
+    return nn.Sequential(*(_replace(layer, _dequantized) for layer in model.layers))
+
+
+def quantize_like(model: nn.Sequential, like: nn.Sequential) -> nn.Sequential:
+    """A copy whose weights have the forms of another model's, rounded to the nearest.
 
     Args:
-        model: its linear weights may be in any form; what they stand for is factorised.
-        budget_bytes: for all arrays of the compressed model, biases and scales included.
+        model: as :func:`dequantize` made it of ``like``, fine-tuned since.
+        like: a compressed model.
 
     Raises:
-        ValueError: not even the smallest choice fits.
+        ValueError: the layers are not of the same types and shapes.
+
+    Example:
+        >>> import numpy as np
+        >>> from petrain import compress, nn
+        >>> model = nn.Sequential(nn.Linear(32, 64, seed=0), nn.ReLU(), nn.Linear(64, 10, seed=1))
+        >>> x = np.random.default_rng(0).standard_normal((300, 32), np.float32)
+        >>> small = compress.build_model(compress.plan_model(model, x, 4_000), model, x)
+        >>> tuned = dequantize(small)
+        >>> sorted(tuned.parameters())  # train these
+        ['0.bias', '0.weight', '2.bias', '2.weight']
+        >>> again = quantize_like(tuned, small)
+        >>> again.nbytes == small.nbytes
+        True
     """
-    linear = [(i, layer) for i, layer in enumerate(model.layers) if isinstance(layer, nn.Linear)]
-    options = [_Options.of(layer.weight.dense()) for _, layer in linear]
-    fixed = sum(int(layer.bias.nbytes) for _, layer in linear if layer.bias is not None)
-    least = fixed + sum(int(option.nbytes.min()) for option in options)
-    if least > budget_bytes:
-        raise ValueError(f"budget_bytes: the smallest that fits is {least}, got {budget_bytes}")
-    if not linear:
-        return []
-    best = knapsack([option.nbytes for option in options], [option.error for option in options], budget_bytes - fixed)
-    return [
-        LayerPlan(
-            index=i,
-            name=f"{i}.weight",
-            rank=option.ranks[j],
-            rel_error=float(np.sqrt(option.error[j])),
-            bytes_before=layer.weight.nbytes,
-            bytes_after=int(option.nbytes[j]),
-        )
-        for (i, layer), option, j in zip(linear, options, best.options, strict=True)
-    ]
-
-
-@dataclass(frozen=True)
-class _Options:
-    """What one weight can become: the whole matrix, or factors of rank 1, 2, … that take fewer bytes."""
-
-    ranks: list[int | None]
-    nbytes: np.ndarray
-    error: np.ndarray  # relative, squared
-
-    @staticmethod
-    def of(weight: np.ndarray) -> _Options:
-        out_features, in_features = weight.shape
-        _, singular, _ = lowrank.svd(weight, min(weight.shape), method="full")
-        energy = singular.astype(np.float64) ** 2
-        lost = np.append(np.cumsum(energy[::-1])[::-1], 0.0) / max(float(energy.sum()), np.finfo(float).tiny)
-        # int8 with one float32 scale for each row of a matrix
-        whole = out_features * (in_features + 4)
-        nbytes = {r: out_features * (r + 4) + r * (in_features + 4) for r in range(1, len(singular) + 1)}
-        ranks: list[int | None] = [None, *(r for r, size in nbytes.items() if size < whole)]
-        return _Options(
-            ranks,
-            np.array([whole if r is None else nbytes[r] for r in ranks], dtype=np.int64),
-            np.array([0.0 if r is None else lost[r] for r in ranks]),
-        )
+    if [layer.type for layer in model.layers] != [layer.type for layer in like.layers]:
+        raise ValueError(f"model: expected the layers of {like}, got {model}")
+    pairs = zip(model.layers, like.layers, strict=True)
+    return nn.Sequential(*(_replace(layer, partial(_in_form, _weight_of(form))) for layer, form in pairs))
 
 
 def _with_factors(layer: nn.Layer, rank: int | None) -> nn.Layer:
@@ -150,3 +105,36 @@ def _quantized(weight: nn.Weight) -> nn.Weight:
     if isinstance(weight, nn.DenseWeight):
         return nn.QuantWeight(quant.quantize(weight.dense()))
     return weight
+
+
+def _dequantized(weight: nn.Weight) -> nn.Weight:
+    if isinstance(weight, nn.LowRankWeight):
+        return nn.LowRankWeight(_dequantized(weight.a), _dequantized(weight.b))
+    return nn.DenseWeight(weight.dense())
+
+
+def _weight_of(layer: nn.Layer) -> nn.Weight | None:
+    return layer.weight if isinstance(layer, nn.Linear) else None
+
+
+def _in_form(form: nn.Weight | None, weight: nn.Weight) -> nn.Weight:
+    assert form is not None
+    if form.shape != weight.shape:
+        raise ValueError(f"model: expected a weight of shape {form.shape}, got {weight.shape}")
+    if isinstance(form, nn.LowRankWeight) and isinstance(weight, nn.LowRankWeight):
+        return nn.LowRankWeight(_in_form(form.a, weight.a), _in_form(form.b, weight.b))
+    if isinstance(form, nn.QuantWeight):
+        return nn.QuantWeight(_rounded(weight.dense(), form))
+    if isinstance(form, nn.ResidualWeight):
+        w = weight.dense()
+        q = _rounded(w, form.base)
+        (a, b), _ = quant.lqer(w, q, form.a.shape[1])
+        return nn.ResidualWeight(nn.QuantWeight(q), nn.QuantWeight(a), nn.QuantWeight(b))
+    if isinstance(form, nn.DenseWeight):
+        return nn.DenseWeight(weight.dense())
+    raise ValueError(f"model: expected factors for a weight of format {form.format!r}, got {weight.format!r}")
+
+
+def _rounded(w: np.ndarray, form: nn.QuantWeight) -> quant.QuantTensor:
+    q = form.values
+    return quant.quantize(w, q.bits, q.scheme, q.granularity, group_size=q.group_size)

@@ -11,12 +11,12 @@ import petrain
 from petrain import nn
 from petrain.compress import int8
 from petrain.demo import data, page, table
-from petrain.demo.compression import Compressed, compress, file_size
+from petrain.demo.compression import Compressed, compress, file_size, score
 from petrain.demo.evaluation import check_file, evaluate
 from petrain.demo.measure import BATCHES, latencies, memory
 from petrain.demo.output import COMPRESSED, METRICS, ORIGINAL, REPORT, Output
 from petrain.demo.progress import Stages
-from petrain.demo.results import Layer, ModelResult, Results, SizePoint, SweepPoint
+from petrain.demo.results import ModelResult, Results, SizePoint, SweepPoint
 from petrain.demo.settings import FINE_TUNING, SWEEP, Settings, training
 from petrain.demo.training import accuracy, new_model, train
 
@@ -59,15 +59,16 @@ def _work(settings: Settings, output: Output, stages: Stages) -> Results:
 
     stages.begin("compress")
     budget = settings.budget.nbytes(original_bytes)
-    compressed = compress(model, digits, budget, output.staging, settings.seed, tick)
+    scores = score(model, digits)
+    compressed = compress(model, scores, digits, budget, settings.seed, tick)
     petrain.save(compressed.small, output.staging / COMPRESSED)
-    ranks = [str(plan.rank or "whole") for plan in compressed.plans]
+    ranks = [str(layer.rank or "whole") for layer in compressed.layers]
     small_bytes = (output.staging / COMPRESSED).stat().st_size
     stages.end(f"{small_bytes:,} of {original_bytes:,} bytes, ranks {', '.join(ranks)}")
 
     stages.begin("sizes")
     others = sorted({int(part * original_bytes) for part in SWEEP} - {budget})
-    candidates = [compress(model, digits, size, output.staging, settings.seed, tick) for size in others]
+    candidates = [compress(model, scores, digits, size, settings.seed, tick) for size in others]
     candidates = sorted([*candidates, compressed], key=lambda candidate: candidate.budget)
     sweep = [_sweep_point(candidate, digits, output.staging) for candidate in candidates]
     stages.end(f"{len(sweep)} budgets from {sweep[0].budget:,} bytes to {sweep[-1].budget:,}")
@@ -87,7 +88,7 @@ def _work(settings: Settings, output: Output, stages: Stages) -> Results:
         images=(len(digits.train_y), len(digits.test_y)),
         original=original,
         compressed=small,
-        layers=_layers(model, compressed),
+        layers=compressed.layers,
         training=epochs,
         truncated_accuracy=compressed.truncated_accuracy,
         fine_tuning=compressed.epochs,
@@ -118,11 +119,6 @@ def _measure(
         )
         for i, (model, path) in enumerate(zip(models, files, strict=True))
     ]
-
-
-def _layers(model: nn.Sequential, compressed: Compressed) -> list[Layer]:
-    shapes = {i: layer.weight.shape for i, layer in enumerate(model.layers) if isinstance(layer, nn.Linear)}
-    return [Layer(shapes[plan.index], plan) for plan in compressed.plans]
 
 
 def _size_point(model: nn.Sequential, digits: data.Digits, scratch: Path) -> SizePoint:

@@ -16,14 +16,14 @@ def layers(results: Results) -> str:
     """What was kept of each weight, and how far the factors are from it."""
     figure = Figure(figsize=(WIDTH, 0.5 + 0.62 * len(results.layers)))
     left, right = figure.subplots(1, 2, gridspec_kw={"wspace": 0.12})
-    names = [f"{layer.plan.name}\n{layer.shape[0]} × {layer.shape[1]}" for layer in results.layers]
+    names = [f"{layer.name}\n{layer.shape[0]} × {layer.shape[1]}" for layer in results.layers]
     full = [min(layer.shape) for layer in results.layers]
-    kept = [layer.plan.rank or whole for layer, whole in zip(results.layers, full, strict=True)]
+    kept = [layer.rank or whole for layer, whole in zip(results.layers, full, strict=True)]
     texts = [
-        f"{rank} of {whole}" if layer.plan.rank else f"whole, {whole}"
+        f"{rank} of {whole}" if layer.rank else f"whole, {whole}"
         for layer, rank, whole in zip(results.layers, kept, full, strict=True)
     ]
-    errors = [layer.plan.rel_error for layer in results.layers]
+    errors = [layer.rel_error for layer in results.layers]
     _bars(left, [rank / whole for rank, whole in zip(kept, full, strict=True)], texts, COMPRESSED)
     _bars(right, errors, [f"{error:.2f}" if error else "0" for error in errors], WRONG)
     left.set_yticks(range(len(names)), names, color=INK)

@@ -122,10 +122,9 @@ def _sizes(results: Results) -> str:
 def _layers(results: Results) -> str:
     rows = []
     for layer in results.layers:
-        plan = layer.plan
-        rank = "whole" if plan.rank is None else str(plan.rank)
-        sizes = (summary.kilobytes(plan.bytes_before), summary.kilobytes(plan.bytes_after))
-        rows.append((escape(plan.name), rank, f"{plan.rel_error:.3f}", *sizes))
+        rank = "whole" if layer.rank is None else str(layer.rank)
+        sizes = (summary.kilobytes(layer.bytes_before), summary.kilobytes(layer.bytes_after))
+        rows.append((escape(layer.name), rank, f"{layer.rel_error:.3f}", *sizes))
     text = (
         "A weight W becomes A·B, with a rank that weighs the error of every layer against its bytes; one that is "
         "smaller whole than in factors stays whole. The error is ‖W − A·B‖ / ‖W‖ before fine-tuning, which then moves "

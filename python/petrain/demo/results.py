@@ -9,7 +9,7 @@ from importlib.metadata import version
 from typing import Any
 
 import petrain
-from petrain.compress import LayerPlan
+from petrain.demo.compression import Layer
 from petrain.demo.evaluation import Quality
 from petrain.demo.measure import Memory
 from petrain.demo.settings import Settings
@@ -43,14 +43,6 @@ class SweepPoint:
 
 
 @dataclass(frozen=True)
-class Layer:
-    """A linear layer: its shape (out, in) and what was planned for it."""
-
-    shape: tuple[int, int]
-    plan: LayerPlan
-
-
-@dataclass(frozen=True)
 class Results:
     settings: Settings
     budget: int  # bytes
@@ -76,7 +68,7 @@ class Results:
             "images": {"train": self.images[0], "test": self.images[1]},
             "original": _model(self.original),
             "compressed": _model(self.compressed),
-            "layers": [{"shape": layer.shape, **asdict(layer.plan)} for layer in self.layers],
+            "layers": [asdict(layer) for layer in self.layers],
             "training": [asdict(epoch) for epoch in self.training],
             "truncated_accuracy": self.truncated_accuracy,
             "fine_tuning": [asdict(epoch) for epoch in self.fine_tuning],

@@ -9,6 +9,8 @@ from pathlib import Path
 HIDDEN = (256, 128)
 BATCH, MICRO_BATCH = 64, 24  # 24 + 24 + 16: the micro-batches are ragged on purpose
 SWEEP = (0.045, 0.052, 0.06, 0.08, 0.11, 0.16, 0.22)  # sizes, relative to the original file, that the chart tries
+RANKS = (*range(1, 17), 20, 24, 32, 48, 64)  # that are tried for each layer
+SAMPLES = 500  # training images on which they are tried
 
 
 @dataclass(frozen=True)

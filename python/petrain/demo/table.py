@@ -47,14 +47,13 @@ def _metrics(console: Console, results: Results) -> Table:
 def _layers(console: Console, results: Results) -> Table:
     table = _table(console, "weight", "shape", "rank", "error", "before", "after")
     for layer in results.layers:
-        plan = layer.plan
         out_features, in_features = layer.shape
         table.add_row(
-            plan.name,
+            layer.name,
             f"{out_features} × {in_features}",
-            "whole" if plan.rank is None else str(plan.rank),
-            f"{plan.rel_error:.3f}",
-            summary.kilobytes(plan.bytes_before),
-            summary.kilobytes(plan.bytes_after),
+            "whole" if layer.rank is None else str(layer.rank),
+            f"{layer.rel_error:.3f}",
+            summary.kilobytes(layer.bytes_before),
+            summary.kilobytes(layer.bytes_after),
         )
     return table
