@@ -223,12 +223,12 @@ def draw(path: str, cases: Sequence[tuple[str, Point, dict[str, list[Point]]]]) 
         for curve, points in found.items():
             ordered = sorted(points, key=lambda point: point.nbytes)
             x = [100 * point.nbytes / original.nbytes for point in ordered]
-            style = "o-" if len(points) > 2 else "*"
+            style = "o-" if len(points) > 1 else "*"
             axes.plot(
                 x, [100 * point.accuracy for point in ordered], style, label=curve, markersize=9 if style == "*" else 4
             )
         axes.axhline(100 * original.accuracy, color="0.6", linewidth=1, linestyle=":")
-        axes.text(31, 100 * original.accuracy, "float32", ha="right", va="bottom", color="0.4", fontsize=9)
+        axes.text(2.9, 100 * original.accuracy, "float32", ha="left", va="bottom", color="0.4", fontsize=9)
         low = min(point.accuracy for point in found["planner"])
         axes.set(xscale="log", xlim=(2.8, 32), ylim=(100 * low - 6, 100 * original.accuracy + 1))
         axes.set(xlabel="size of the file, % of float32", ylabel="right answers, %", title=name)

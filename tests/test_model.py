@@ -12,9 +12,9 @@ GRAPH = {"version": 1, "layers": [{"type": "linear", "bias": True, "weight": {"f
 TENSORS = {"0.weight": np.ones((3, 2), np.float32), "0.bias": np.zeros(3, np.float32)}
 
 
-INT8 = {
+INT4 = {
     "format": "quantized",
-    "bits": 8,
+    "bits": 4,
     "scheme": "symmetric",
     "granularity": "channel",
     "axis": 0,
@@ -168,13 +168,14 @@ HOSTILE = [
     ({"version": 1, "layers": [{"type": "conv"}]}, {}, 'expected type linear or relu, got "conv"'),
     ({"version": 1, "layers": [{"type": "relu"}]}, {}, 'the tensor "0.bias" belongs to no layer'),
     (changed(weight={}), {}, 'expected the key "format"'),
-    (changed(weight={"format": "int3"}), {}, 'expected format float32, quantized, low_rank or residual, got "int3"'),
+    (changed(weight={"format": "int3"}), {}, 'expected format float32, int8, quantized, low_rank or residual, got "int3"'),
     (changed(weight={"format": "quantized"}), {}, 'format: expected the key "bits"'),
-    (changed(weight=INT8), {}, 'expected a tensor named "0.weight.values"'),
+    (changed(weight={"format": "int8"}), {}, 'expected a tensor named "0.weight.values"'),
+    (changed(weight=INT4), {}, 'expected a tensor named "0.weight.values"'),
     (
         changed(weight={"format": "residual", "base": {"format": "float32"}}),
         {"0.weight": None, "0.weight.base": TENSORS["0.weight"]},
-        "0.weight.base: expected format quantized",
+        "0.weight.base: expected format int8 or quantized",
     ),
     (changed(weight={"format": "low_rank", "a": {}}), {}, "0.weight.a: expected the key"),
     (changed(weight=nested(15)), {}, "nested deeper than 16"),

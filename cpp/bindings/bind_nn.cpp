@@ -101,7 +101,9 @@ std::string linear_text(const Linear& layer) {
 void register_weights(py::module_& module) {
   py::class_<Weight, std::shared_ptr<Weight>>(
       module, "Weight", "The weight of a linear layer, a float32 matrix (out, in) in the form in which it is stored.")
-      .def_property_readonly("format", &Weight::format, "\"float32\", \"quantized\", \"low_rank\" or \"residual\".")
+      .def_property_readonly("format", &Weight::format,
+                             "\"float32\", \"int8\" (a scale for each output), \"quantized\" (integers in another "
+                             "way), \"low_rank\" or \"residual\".")
       .def_property_readonly("shape",
                              [](const Weight& self) { return py::make_tuple(self.out_features(), self.in_features()); })
       .def_property_readonly("nbytes", &weight_bytes, "Bytes that it is stored in.")

@@ -11,7 +11,7 @@ using nlohmann::json;
 
 std::shared_ptr<QuantWeight> quantized_from(const json& graph, const std::string& name, Tensors& tensors) {
   auto weight = std::dynamic_pointer_cast<QuantWeight>(weight_from(graph, name, tensors));
-  if (weight == nullptr) throw std::invalid_argument(name + ": expected format quantized");
+  if (weight == nullptr) throw std::invalid_argument(name + ": expected format int8 or quantized");
   return weight;
 }
 
@@ -19,7 +19,8 @@ std::shared_ptr<QuantWeight> quantized_from(const json& graph, const std::string
 
 json describe(const Weight& weight) {
   json graph = {{"format", weight.format()}};
-  if (const auto* integers = dynamic_cast<const QuantWeight*>(&weight)) graph.update(describe(integers->values()));
+  const auto* integers = dynamic_cast<const QuantWeight*>(&weight);
+  if (integers != nullptr && integers->values().spec != QuantSpec{}) graph.update(describe(integers->values()));
   if (const auto* pair = dynamic_cast<const LowRankWeight*>(&weight)) {
     graph["a"] = describe(*pair->a());
     graph["b"] = describe(*pair->b());
@@ -36,9 +37,14 @@ std::shared_ptr<Weight> weight_from(const json& graph, const std::string& name, 
   const std::string format = text_member(graph, "format", name);
   const auto part = [&](const char* key) -> const json& { return member(graph, key, name); };
   if (format == "float32") return std::make_shared<DenseWeight>(take(tensors, name));
-  if (format == "quantized") {
-    return std::make_shared<QuantWeight>(std::make_shared<QuantTensor>(quant_tensor_from(graph, name, tensors)));
+  const auto integers = [](QuantTensor values) {
+    return std::make_shared<QuantWeight>(std::make_shared<QuantTensor>(std::move(values)));
+  };
+  if (format == "int8") {
+    Tensor values = take(tensors, name + ".values");
+    return integers(QuantTensor(std::move(values), take(tensors, name + ".scale")));
   }
+  if (format == "quantized") return integers(quant_tensor_from(graph, name, tensors));
   if (format == "low_rank") {
     auto a = weight_from(part("a"), name + ".a", tensors);
     return std::make_shared<LowRankWeight>(std::move(a), weight_from(part("b"), name + ".b", tensors));
@@ -49,7 +55,7 @@ std::shared_ptr<Weight> weight_from(const json& graph, const std::string& name, 
     return std::make_shared<ResidualWeight>(std::move(base), std::move(a),
                                             quantized_from(part("b"), name + ".b", tensors));
   }
-  throw std::invalid_argument(name + ": expected format float32, quantized, low_rank or residual, got " +
+  throw std::invalid_argument(name + ": expected format float32, int8, quantized, low_rank or residual, got " +
                               quote(format));
 }
 

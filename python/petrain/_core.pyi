@@ -405,7 +405,7 @@ class Weight:
     @property
     def format(self) -> str:
         """
-        "float32", "quantized", "low_rank" or "residual".
+        "float32", "int8" (a scale for each output), "quantized" (integers in another way), "low_rank" or "residual".
         """
     @property
     def graph(self) -> str:

@@ -26,7 +26,7 @@ class Weight {
  public:
   virtual ~Weight() = default;
 
-  virtual const char* format() const = 0;  // "float32", "low_rank", …
+  virtual const char* format() const = 0;  // "float32", "int8", "low_rank", …
   virtual std::int64_t out_features() const = 0;
   virtual std::int64_t in_features() const = 0;
 
@@ -64,7 +64,7 @@ class QuantWeight final : public Weight {
  public:
   explicit QuantWeight(std::shared_ptr<QuantTensor> values);  // (out, in)
 
-  const char* format() const override { return "quantized"; }
+  const char* format() const override { return quantized_->spec == QuantSpec{} ? "int8" : "quantized"; }
   std::int64_t out_features() const override { return quantized_->shape[0]; }
   std::int64_t in_features() const override { return quantized_->shape[1]; }
   void forward(const Tensor& x, const float* bias, Tensor& y, Tape* tape) const override;

@@ -62,7 +62,7 @@ def plan(
         >>> layers = {name: (rng.standard_normal((64, 128), np.float32), None) for name in ("up", "down")}
         >>> small = plan(layers, budget_bytes=16_000)
         >>> small.choice, small.file_bytes
-        ({'up': 'int8', 'down': 'int4 g64 + rank 8'}, 15792)
+        ({'up': 'int4 g64 + rank 8', 'down': 'int8'}, 15792)
     """
     check_budget(budget_bytes, budget_ms)
     scores = score(layers, candidates, timed=budget_ms is not None, progress=progress, on_score=on_score)
@@ -145,7 +145,7 @@ def save(weights: Mapping[str, nn.Weight], path: str | os.PathLike[str]) -> None
         ...     os.path.getsize(f"{folder}/small.safetensors") == small.file_bytes
         ...     load(f"{folder}/small.safetensors")["up"].format
         True
-        'quantized'
+        'int8'
     """
     _core.save_weights(dict(weights), Path(path))
 

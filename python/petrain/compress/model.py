@@ -6,7 +6,7 @@ A compressed model is a model as any other: it runs, it is saved and loaded, and
 >>> from petrain import nn
 >>> model = nn.Sequential(nn.Linear(64, 128), nn.ReLU(), nn.Linear(128, 10))
 >>> model.nbytes, int8(low_rank(model, {0: 20})).nbytes
-(38440, 6328)
+(38440, 6304)
 """
 
 from __future__ import annotations
