@@ -138,6 +138,10 @@ def exhaustive() -> str:
     return output + run("ctest", "--preset", "default", "-C", "on_request", "-R", "exhaustive", "--verbose")
 
 
+def certificates() -> str:
+    return run(sys.executable, "tests/fuzz_certificates.py", 10_000)
+
+
 def available_isas() -> list[str]:
     return run(sys.executable, "-c", "import petrain; print(*petrain.cpu_info()['available'])", PETRAIN_ISA="").split()
 
@@ -171,6 +175,7 @@ def parts(wanted: list[str]) -> Iterator[Part]:
 ON_REQUEST: list[Part] = [
     ("pairs", pairs),
     ("exhaustive", exhaustive),
+    ("certificates", certificates),
     ("fuzz", fuzz),
     ("asan-ubsan", sanitize),
     ("tsan", tsan),

@@ -13,6 +13,8 @@ from petrain import _core, lowrank, nn, quant
 from petrain._numbers import integer, number
 from petrain._params import Floats
 
+_MOST_PRODUCTS = 131071  # that int32 can add up exactly: see quant.linear
+
 
 @dataclass(frozen=True)
 class StoredWeight:
@@ -95,7 +97,8 @@ class Quantized:
         return f"int{self.bits}{group}{residual}"
 
     def fits(self, shape: tuple[int, int]) -> bool:
-        return shape[1] % (self.group_size or 1) == 0 and self.residual_rank <= min(shape)
+        summable = shape[1] <= _MOST_PRODUCTS
+        return summable and shape[1] % (self.group_size or 1) == 0 and self.residual_rank <= min(shape)
 
     def build(self, w: Floats, inputs: Floats | None) -> StoredWeight:
         granularity: quant.tensor.Granularity = "group" if self.group_size else "channel"
@@ -145,7 +148,8 @@ class LowRank:
         scales = 4 if self.bits == 8 else 0  # bytes beside each row
         element = self.bits // 8
         factors = n * (rank * element + scales) + rank * (k * element + scales)
-        return rank <= min(shape) and factors < n * (k * element + scales)
+        summable = self.bits == 32 or k <= _MOST_PRODUCTS
+        return summable and rank <= min(shape) and factors < n * (k * element + scales)
 
     def build(self, w: Floats, inputs: Floats | None) -> StoredWeight:
         rank, observed = self.rank_of((w.shape[0], w.shape[1])), _observed(inputs)
