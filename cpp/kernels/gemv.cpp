@@ -11,6 +11,7 @@ constexpr std::ptrdiff_t kWidth = 8;
 constexpr std::ptrdiff_t kWidth = 4;
 #endif
 constexpr std::ptrdiff_t kQuad = 4;  // consecutive k of one row that are loaded together
+constexpr std::ptrdiff_t kLag = 64;  // see columns_tile
 
 using Vector = float __attribute__((vector_size(kWidth * sizeof(float))));
 using Quad = float __attribute__((vector_size(kQuad * sizeof(float))));
@@ -72,7 +73,20 @@ inline void load_transposed(const float* const* rows, std::ptrdiff_t k, Vector (
   columns[3] = second(ab_high, cd_high);
 }
 
-// C[:m, j … j + tiles kWidth - 1], where each lane is a column of B.
+// sums += A[:, k … k + 3] times four rows of B, of the columns that are the tile's lanes.
+template <int m>
+inline void add_quad(const FewRowsArgs& args, const float* const* rows, std::ptrdiff_t k, Vector* sums) {
+  Vector columns[kQuad];
+  load_transposed(rows, k, columns);
+#pragma GCC unroll 4
+  for (int p = 0; p < kQuad; ++p) {
+#pragma GCC unroll 4
+    for (int i = 0; i < m; ++i) sums[i] += args.a[(k + p) * m + i] * columns[p];
+  }
+}
+
+// C[:, j … j + tiles kWidth - 1], each lane a column of B. The second tile comes kLag later: rows a multiple of 4096
+// bytes apart would else drive each other out of the first-level cache.
 template <int m, int tiles>
 void columns_tile(const FewRowsArgs& args, std::ptrdiff_t j) {
   const float* rows[tiles * kWidth];
@@ -86,33 +100,30 @@ void columns_tile(const FewRowsArgs& args, std::ptrdiff_t j) {
   }
   for (std::ptrdiff_t k0 = 0; k0 < args.k; k0 += args.k_block) {
     const std::ptrdiff_t end = args.k - k0 < args.k_block ? args.k : k0 + args.k_block;
-    Vector sums[m][tiles] = {};
-    std::ptrdiff_t k = k0;
-    for (; k + kQuad <= end; k += kQuad) {
-#pragma GCC unroll 2
-      for (int t = 0; t < tiles; ++t) {
-        Vector columns[kQuad];
-        load_transposed(rows + t * kWidth, k, columns);
-#pragma GCC unroll 4
-        for (int p = 0; p < kQuad; ++p) {
-#pragma GCC unroll 4
-          for (int i = 0; i < m; ++i) sums[i][t] += args.a[i * args.a_stride + k + p] * columns[p];
-        }
+    const std::ptrdiff_t whole = k0 + (end - k0) / kQuad * kQuad;
+    const std::ptrdiff_t lag = whole - k0 < kLag ? whole - k0 : kLag;
+    Vector sums[tiles][m] = {};
+    if constexpr (tiles == 2) {
+      for (std::ptrdiff_t k = k0; k < k0 + lag; k += kQuad) add_quad<m>(args, rows, k, sums[0]);
+      for (std::ptrdiff_t k = k0 + lag; k < whole; k += kQuad) {
+        add_quad<m>(args, rows, k, sums[0]);
+        add_quad<m>(args, rows + kWidth, k - lag, sums[1]);
       }
+      for (std::ptrdiff_t k = whole - lag; k < whole; k += kQuad) add_quad<m>(args, rows + kWidth, k, sums[1]);
+    } else {
+      for (std::ptrdiff_t k = k0; k < whole; k += kQuad) add_quad<m>(args, rows, k, sums[0]);
     }
-    for (; k < end; ++k) {
-#pragma GCC unroll 2
+    for (std::ptrdiff_t k = whole; k < end; ++k) {
       for (int t = 0; t < tiles; ++t) {
         Vector column;
         for (std::ptrdiff_t lane = 0; lane < kWidth; ++lane) column[lane] = rows[t * kWidth + lane][k];
-#pragma GCC unroll 4
-        for (int i = 0; i < m; ++i) sums[i][t] += args.a[i * args.a_stride + k] * column;
+        for (int i = 0; i < m; ++i) sums[t][i] += args.a[k * m + i] * column;
       }
     }
     for (int i = 0; i < m; ++i) {
       for (int t = 0; t < tiles; ++t) {
         float* total = part[i] + t * kWidth;
-        store_vector(total, k0 == 0 && !args.accumulate ? sums[i][t] : load_as<Vector>(total) + sums[i][t]);
+        store_vector(total, k0 == 0 && !args.accumulate ? sums[t][i] : load_as<Vector>(total) + sums[t][i]);
       }
     }
   }
@@ -138,7 +149,7 @@ inline void add_rows(const FewRowsArgs& args, std::ptrdiff_t k, std::ptrdiff_t j
   for (int i = 0; i < m; ++i) {
     V sum = load_as<V>(sums[i] + j);
 #pragma GCC unroll 4
-    for (int p = 0; p < count; ++p) sum += args.a[i * args.a_stride + k + p] * values[p];
+    for (int p = 0; p < count; ++p) sum += args.a[(k + p) * m + i] * values[p];
     __builtin_memcpy(sums[i] + j, &sum, sizeof sum);
   }
 }

@@ -11,10 +11,9 @@ namespace petrain::kernels {
 constexpr std::ptrdiff_t kMostFewRows = 4;
 constexpr std::ptrdiff_t kFewRowsColumns = 256;  // of C, the most of one call; a multiple of what is computed at once
 
-// C = A B, or C += A B. The rows of A are contiguous; sums over k are taken in parts of k_block, each added to C.
+// C = A B, or C += A B. Sums over k are taken in parts of k_block, each added to C.
 struct FewRowsArgs {
-  const float* a;
-  std::ptrdiff_t a_stride;  // between rows
+  const float* a;  // Aᵀ, (k, m) without gaps
   const float* b;
   std::ptrdiff_t b_stride;  // between rows of B, or of Bᵀ
   float* c;

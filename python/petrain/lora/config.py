@@ -169,7 +169,7 @@ def _alpha(name: str, value: Any) -> float:
 
 
 def _patterns(fields: Mapping[str, Any], name: str, checked: Callable[[str, Any], Value]) -> Patterns[Value]:
-    """Regular expressions and their values. Those with alternatives or several repetitions could take for ever to match."""
+    """Regular expressions and values. Those with alternatives or several repetitions could take for ever to match."""
     patterns = fields.get(name)
     if patterns is None:
         return ()

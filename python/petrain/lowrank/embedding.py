@@ -9,7 +9,7 @@ import numpy as np
 
 from petrain import _core
 from petrain._params import Array, Floats
-from petrain.lowrank.certificate import Certificate, certificate_of, certify, dequantized, is_quantized
+from petrain.lowrank.certificate import Certificate, certificate_of, dequantized, is_quantized
 from petrain.lowrank.factors import Dtype, LowRank, factorize, quantized, require_saving
 from petrain.lowrank.layer import Factors, pair
 
