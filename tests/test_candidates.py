@@ -6,7 +6,7 @@ from petrain.compress import candidates
 
 @pytest.mark.parametrize(
     "candidate",
-    [candidates.Quantized(8), candidates.Quantized(4, 1), candidates.LowRank(4, 8)],
+    [candidates.Quantized(8), candidates.Quantized(8, residual_rank=2), candidates.LowRank(4, 8)],
     ids=lambda candidate: candidate.name,
 )
 def test_integer_products_are_not_longer_than_int32_holds(candidate):

@@ -48,7 +48,7 @@ def test_the_certificate_is_that_of_the_merged_kernel(method, dtype):
     assert error <= layer.certificate.error <= 1.0001 * error
     assert layer.certificate.norm == pytest.approx(np.linalg.norm(w.astype(np.float64)))
     np.testing.assert_allclose(layer.dense(), merged, rtol=0, atol=1e-4 * np.abs(w).max())
-    assert (layer.kernels[0].nbytes < layer.parameters) == (dtype == "int8")
+    assert (layer.nbytes < 2 * layer.parameters) == (dtype == "int8")
 
 
 @pytest.mark.parametrize(
@@ -137,7 +137,7 @@ def test_max_params_is_used(method):
     w = smooth(24, 20, 3, 3)
     for most in (500, 1500):
         layer = factorize_conv(w, method, max_params=most)
-        assert 0.85 * most < layer.parameters <= most
+        assert 0.75 * most < layer.parameters <= most
     with pytest.raises(ValueError, match="max_params: expected at least"):
         factorize_conv(w, method, max_params=40)
 

@@ -188,8 +188,7 @@ def attention_transfer(student: Array, teacher: Array) -> Loss:
         The loss, and its gradient by ``student``, float32.
 
     Raises:
-        ValueError: dtype or shape is not as said, an array is empty, a value is NaN or infinite, or the gradient leaves
-            float32, as it may for a few activations of about 1e-38.
+        ValueError: dtype or shape is not as said, an array is empty, or a value is NaN or infinite.
 
     Example:
         >>> import numpy as np

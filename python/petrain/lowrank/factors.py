@@ -158,7 +158,7 @@ def require_dtype(dtype: str) -> None:
 
 
 def require_saving(w: Array, rank: int, dtype: Dtype, force: bool) -> None:
-    shape = np.shape(w)
+    shape = tuple(getattr(w, "shape", ()))
     if force or len(shape) != 2 or not 1 <= rank <= min(shape):  # what is no rank at all, the core says better
         return
     (m, n), (per_rank, fixed) = shape, (4, 0) if dtype == "float32" else (1, 4)
