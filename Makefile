@@ -3,8 +3,9 @@
 # it depends on has changed.
 #
 #   make demo [ARGS="--seed 1"]                      train, compress and compare a classifier
-#   make test [PARTS="lint doctest"] [TORCH=torch]   every check; PARTS picks some (also pairs, exhaustive, kills, fuzz,
-#                                                    asan-ubsan, tsan, tidy, which are slow), TORCH adds the tests that need it
+#   make test [PARTS="lint doctest"] [TORCH=torch]   every check; PARTS picks some (also pairs, exhaustive, kills,
+#                                                    certificates, fuzz, asan-ubsan, tsan, tidy, which are slow),
+#                                                    TORCH adds the tests that need it
 #   make lint | format | stubs | bench | clean
 
 PYTHON ?= python3

@@ -333,3 +333,45 @@ def test_against_torch():
         np.testing.assert_allclose(gradient, twin.grad.numpy(), rtol=1e-6, atol=1e-10)
         loss, gradient = ours(torch.from_numpy(student), torch.from_numpy(teacher))  # through DLPack
         assert gradient.shape == student.shape
+
+
+def test_a_gradient_beyond_float32_is_refused_and_one_within_is_finite():
+    most = np.finfo(np.float32).max
+    for size in (1, 2, 3):
+        x, y = np.full(size, most), np.full(size, -most)
+        with pytest.raises(ValueError, match="gradient: expected finite values, got inf at index"):
+            distill.mse(x, y)
+        value, gradient = distill.mse(x / 4, y / 4)
+        assert np.isfinite(value)
+        assert np.isfinite(gradient).all()
+    value, gradient = distill.mse(np.full(4, most), np.full(4, -most))
+    assert (gradient == most).all()
+    assert value == pytest.approx(4 * float(most) ** 2)
+
+
+def test_attention_of_the_smallest_activations_that_count():
+    """Their gradients are the greatest there are."""
+    for share in np.linspace(0.05, 0.95, 19):
+        student = (np.sqrt([[[share, 1 - share]]]) * 1.3e-38).astype(np.float32)
+        for teacher in ([[[0, 1]]], [[[1, 0]]]):
+            value, gradient = distill.attention_transfer(student, np.array(teacher, np.float32))
+            assert np.isfinite(value)
+            assert np.isfinite(gradient).all()
+            assert np.abs(gradient).max() > 1e36
+
+
+@pytest.mark.parametrize("loss", [distill.kl_div, distill.soft_cross_entropy])
+def test_temperatures(loss):
+    logits = normal(2, 3)
+    for temperature in (0, -1, 1e31, 1e-31, float("nan"), float("inf"), 10**400):
+        with pytest.raises(ValueError, match="temperature: expected a number"):
+            loss(logits, logits, temperature)
+    for temperature in ("2", None, [2]):
+        with pytest.raises(TypeError, match="temperature: expected a number"):
+            loss(logits, logits, temperature)
+    with pytest.raises(TypeError, match="alpha: expected a number"):
+        distill.distillation(logits, logits, np.array([0, 1]), alpha="1")
+    for temperature in (1e-30, 1e30):
+        value, gradient = loss(logits, -logits, temperature)
+        assert np.isfinite(value)
+        assert np.isfinite(gradient).all()

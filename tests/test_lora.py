@@ -6,7 +6,7 @@ import ml_dtypes
 import numpy as np
 import petrain
 import pytest
-from petrain import lora, lowrank, optim, quant
+from petrain import _core, lora, lowrank, optim, quant
 from petrain.quant import HessianObserver, quantize
 from reference import lora as reference
 
@@ -114,6 +114,18 @@ def test_the_residual_of_a_quantized_base():
     layers = layer, lora.Linear(q, init=quant.lqer(w, q, 8, hessian)[0])
     unweighted, weighted = (np.linalg.norm(one(inputs) - outputs) for one in layers)
     assert weighted < 0.9 * unweighted
+
+
+def test_loftq_has_products_of_its_own():
+    """The bits do not come from NumPy's BLAS."""
+    w = normal(24, 40)
+    q, (a, b) = lora.loftq(w, 5, bits=4, iterations=1)
+    np.testing.assert_array_equal(q.values, quantize(w, bits=4).values)
+    again = quantize(w - _core.low_rank_product(a, b), bits=4)
+    second, factors = lora.loftq(w, 5, bits=4, iterations=2)
+    assert second.values.tobytes() in (q.values.tobytes(), again.values.tobytes())
+    nearer = second.dequantize() + factors[0].astype(np.float64) @ factors[1]
+    assert np.linalg.norm(w - nearer) <= np.linalg.norm(w - (q.dequantize() + a.astype(np.float64) @ b))
 
 
 @pytest.mark.parametrize("bits_", [4, 8])

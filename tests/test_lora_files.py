@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 
 import ml_dtypes
@@ -12,6 +13,7 @@ import petrain
 import pytest
 from petrain import lora
 from petrain.files import load_tensors, save_tensors
+from petrain.lora.config import parse_config
 from petrain.quant import quantize
 
 pytestmark = pytest.mark.once
@@ -269,6 +271,21 @@ def test_patterns_are_read_as_peft_reads_them(tmp_path):
     )
     layer = lora.load(tmp_path, {"block.fc.weight": W})["block.fc"]
     assert (layer.rank, layer.alpha) == (2, 8)
+
+
+def test_patterns_are_compiled_once(monkeypatch):
+    text = {"peft_type": "LORA", "r": 2, "lora_alpha": 2, "rank_pattern": {f"layer{i}": i + 1 for i in range(50)}}
+    config = parse_config(json.dumps(text).encode())
+    monkeypatch.setattr(re, "compile", None)
+    monkeypatch.setattr(re, "match", None)
+    assert [config.rank_of(f"model.layer{i}") for i in (0, 7, 49, 50)] == [1, 8, 50, 2]
+    assert config.alpha_of("model.layer0") == 2
+
+
+def test_a_name_that_does_not_match_itself_is_found_all_the_same():
+    text = {"peft_type": "LORA", "r": 2, "lora_alpha": 2, "rank_pattern": {"a+b": 3, "b": 4}}
+    config = parse_config(json.dumps(text).encode())
+    assert (config.rank_of("a+b"), config.rank_of("aab"), config.rank_of("x.b")) == (3, 3, 4)
 
 
 def test_what_is_no_file_is_refused(tmp_path):

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from petrain import quant
+from petrain import prune, quant
 from petrain.quant import HessianObserver
 from reference import rounding as reference
 
@@ -330,3 +330,19 @@ def test_a_bias_that_would_leave_float32_is_refused():
     q = quant.QuantTensor(np.zeros((1, 3), np.int8), np.ones(1, np.float32))
     with pytest.raises(ValueError, match=r"bias: expected one that stays within float32, got 3\.0000000"):
         quant.bias_correction(w, q, observed(np.ones((3, 3), np.float32)), bias)
+
+
+@pytest.mark.parametrize("damping", ["0.1", None, [0.1]])
+def test_a_damping_that_is_no_number(damping):
+    w = np.ones((2, 4), np.float32)
+    hessian = quant.HessianObserver(4)
+    hessian.observe(np.eye(4, dtype=np.float32))
+    mask = np.ones(w.shape, bool)
+    for call in (
+        lambda: quant.gptq(w, hessian, damping=damping),
+        lambda: quant.round_coordinate_descent(w, quant.quantize(w), hessian, damping=damping),
+        lambda: prune.sparse_gpt(w, hessian, sparsity=0.5, damping=damping),
+        lambda: prune.compensate(w, hessian, mask, damping=damping),
+    ):
+        with pytest.raises(TypeError, match="damping: expected a number"):
+            call()

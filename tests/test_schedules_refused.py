@@ -5,7 +5,7 @@ import re
 
 import pytest
 from petrain.optim import lr_scheduler
-from test_schedules import CASES, decay, make, make_optimizer, rates
+from schedule_cases import CASES, decay, make, make_optimizer, rates
 
 pytestmark = pytest.mark.once
 

@@ -59,6 +59,22 @@ void register_lowrank(py::module_& module) {
       },
       py::arg("w"), py::arg("a"), py::arg("b"), py::arg("inputs"), "(error, norm, output_error, output_norm)");
   module.def(
+      "certify_rows",
+      [](py::handle w, py::handle a, py::handle b, const std::vector<double>& weights) {
+        const ArrayRef matrix = borrow(w, "w", Access::read), left = borrow(a, "a", Access::read),
+                       right = borrow(b, "b", Access::read);
+        return numbers(without_gil([&] { return certify_rows(matrix.view, left.view, right.view, weights); }));
+      },
+      py::arg("w"), py::arg("a"), py::arg("b"), py::arg("weights"), "(error, norm, output_error, output_norm)");
+  module.def(
+      "certify_core",
+      [](py::handle w, py::handle a, py::handle core, py::handle b) {
+        const ArrayRef matrix = borrow(w, "w", Access::read), left = borrow(a, "a", Access::read),
+                       middle = borrow(core, "core", Access::read), right = borrow(b, "b", Access::read);
+        return numbers(without_gil([&] { return certify_core(matrix.view, left.view, middle.view, right.view); }));
+      },
+      py::arg("w"), py::arg("a"), py::arg("core"), py::arg("b"), "(error, norm, 0, 0)");
+  module.def(
       "fit_right",
       [](py::handle w, py::handle a) {
         const ArrayRef matrix = borrow(w, "w", Access::read), left = borrow(a, "a", Access::read);

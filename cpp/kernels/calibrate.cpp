@@ -2,6 +2,7 @@
 
 #include "lanes.hpp"
 #include "load.hpp"
+#include "magic.hpp"
 
 namespace petrain::kernels {
 namespace {
@@ -76,12 +77,11 @@ void count(const void* x, Storage storage, ptrdiff_t begin, ptrdiff_t size, uint
   });
 }
 
-// 1/12 for each integer on the way from 0, and from the last one on. Adding 1.5 * 2⁵² rounds to an integer.
+// 1/12 for each integer on the way from 0, and from the last one on.
 double error_integral(double x, double least, double most) {
-  constexpr double kMagic = 0x1.8p52;
   double integer = x < most ? x : most;
   integer = integer > least ? integer : least;
-  integer = (integer + kMagic) - kMagic;
+  integer = (integer + kMagic64) - kMagic64;
   const double rest = x - integer;
   return integer / 12 + rest * rest * rest / 3;
 }

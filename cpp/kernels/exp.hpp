@@ -3,6 +3,8 @@
 
 #include <cstdint>
 
+#include "magic.hpp"
+
 namespace petrain::kernels {
 namespace {
 
@@ -10,7 +12,6 @@ namespace {
 // Taylor series of e^r whose rest is below 2^-27, and 2^n through the exponent bits. ln 2 is split in two parts
 // (Cody, Waite, 1980) so that n ln 2 is exact. Results below the normal range become 0.
 inline float exp_nonpositive(float x) {
-  constexpr float kMagic = 12582912.0f;  // 1.5 · 2^23: adding it rounds to the nearest integer, half to even
   // NOLINTNEXTLINE(modernize-use-std-numbers): no inline functions of the library's in a kernel
   constexpr float kLog2e = 1.44269504f, kLn2High = 0.693359375f, kLn2Low = -2.12194440e-4f;
   const float bounded = x < -87.0f ? -87.0f : x;
@@ -33,11 +34,10 @@ inline float exp_nonpositive(float x) {
 // The same in float64, within 2 units in the last place: the rest of the series is below 2^-57. After adding the magic
 // number, n is in the lower bits.
 inline double exp_nonpositive(double x) {
-  constexpr double kMagic = 6755399441055744.0;  // 1.5 · 2^52
   // NOLINTNEXTLINE(modernize-use-std-numbers): no inline functions of the library's in a kernel
   constexpr double kLog2e = 1.4426950408889634, kLn2High = 0x1.62e42feep-1, kLn2Low = 0x1.a39ef35793c76p-33;
   const double bounded = x < -708.0 ? -708.0 : x;
-  const double shifted = bounded * kLog2e + kMagic, n = shifted - kMagic;
+  const double shifted = bounded * kLog2e + kMagic64, n = shifted - kMagic64;
   const double r = (bounded - n * kLn2High) - n * kLn2Low;
   double sum = 1.0 / 6227020800;
   sum = sum * r + 1.0 / 479001600;

@@ -4,15 +4,14 @@
 #include "fake_quant.hpp"
 #include "lanes.hpp"
 #include "load.hpp"
+#include "magic.hpp"
 
 namespace petrain::kernels {
 namespace {
 
-// In [2²³, 2²⁴) the distance between floats is 1, so adding 1.5 * 2²³ rounds half to even, as every addition does, and
-// leaves the integer in the low bits. Bits of floats, taken as integers, are in the order of the floats where these are
-// positive, and below all those of positive floats otherwise: so the integer can be clamped after that. NaN becomes one
-// of the ends, by its sign.
-constexpr float kMagic = 12582912.0f;
+// Adding kMagic leaves the rounded integer in the low bits. Bits of floats, taken as integers, are in the order of the
+// floats where these are positive, and below all those of positive floats otherwise: so the integer can be clamped
+// after that. NaN becomes one of the ends, by its sign.
 constexpr std::int32_t kMagicBits = __builtin_bit_cast(std::int32_t, kMagic);
 
 inline std::int32_t smaller(std::int32_t a, std::int32_t b) { return b < a ? b : a; }

@@ -1,5 +1,7 @@
 #include "quant.hpp"
 
+#include "magic.hpp"
+
 namespace petrain::kernels {
 namespace {
 
@@ -46,7 +48,6 @@ void rescale(const RescaleArgs& args) {
 }
 
 void digits(const DigitsArgs& args) {
-  constexpr float kMagic = 12582912.0f;  // 1.5 · 2^23: adding it rounds to the nearest integer, half to even
   const float* __restrict x = args.x;
   int8_t* __restrict high = args.high;
   int8_t* __restrict middle = args.middle;

@@ -1,6 +1,7 @@
 #include "quant_format.hpp"
 
 #include "load.hpp"
+#include "magic.hpp"
 
 namespace petrain::kernels {
 namespace {
@@ -34,15 +35,13 @@ void range_columns(const float* __restrict x, int32_t* __restrict low, int32_t* 
 }
 
 // A true division: a product with 1 / scale rounds twice. The limits are whole numbers, so that it does not matter that
-// they are applied before rounding. In [2²³, 2²⁴) the distance between floats is 1: adding 1.5 * 2²³ rounds half to
-// even, as every addition does, and leaves the integer in the low bits.
+// they are applied before rounding.
 int8_t quantize_one(float x, float scale, int32_t zero_point, Limits limits) {
   const float least = static_cast<float>(limits.least - zero_point);
   const float most = static_cast<float>(limits.most - zero_point);
   float value = x / scale;
   value = value < most ? value : most;
   value = value > least ? value : least;
-  constexpr float kMagic = 12582912.0f;
   const int32_t rounded = __builtin_bit_cast(int32_t, value + kMagic) - __builtin_bit_cast(int32_t, kMagic);
   return static_cast<int8_t>(rounded + zero_point);
 }

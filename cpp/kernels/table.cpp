@@ -12,6 +12,7 @@ extern const CalibrateTable PETRAIN_BASE_TABLE(calibrate);
 extern const ConvTable PETRAIN_BASE_TABLE(conv);
 extern const DistillTable PETRAIN_BASE_TABLE(distill);
 extern const GemmTable PETRAIN_BASE_TABLE(gemm);
+extern const GemvTable PETRAIN_BASE_TABLE(gemv);
 extern const GroupedGemmTable PETRAIN_TABLE(grouped_gemm);
 extern const IntGemmTable PETRAIN_TABLE(int_gemm);
 extern const MatrixTable PETRAIN_BASE_TABLE(matrix);
@@ -31,6 +32,7 @@ extern const KernelTable PETRAIN_TABLE(kernels) = {
     .conv = &PETRAIN_BASE_TABLE(conv),
     .distill = &PETRAIN_BASE_TABLE(distill),
     .gemm = &PETRAIN_BASE_TABLE(gemm),
+    .gemv = &PETRAIN_BASE_TABLE(gemv),
     .grouped_gemm = &PETRAIN_TABLE(grouped_gemm),
     .int_gemm = &PETRAIN_TABLE(int_gemm),
     .matrix = &PETRAIN_BASE_TABLE(matrix),

@@ -7,6 +7,7 @@
 #include "distill.hpp"
 #include "fake_quant.hpp"
 #include "gemm.hpp"
+#include "gemv.hpp"
 #include "grouped_gemm.hpp"
 #include "int_gemm.hpp"
 #include "matrix.hpp"
@@ -28,6 +29,7 @@ struct KernelTable {
   const ConvTable* conv;
   const DistillTable* distill;
   const GemmTable* gemm;
+  const GemvTable* gemv;
   const GroupedGemmTable* grouped_gemm;
   const IntGemmTable* int_gemm;
   const MatrixTable* matrix;

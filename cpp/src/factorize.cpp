@@ -1,9 +1,10 @@
+#include "factorize.hpp"
+
 #include <algorithm>
 #include <cmath>
 #include <stdexcept>
 
 #include "checks.hpp"
-#include "svd.hpp"
 
 namespace petrain {
 namespace {
@@ -52,10 +53,13 @@ std::int64_t smallest_rank(const std::vector<double>& loss, double allowed) {
   return static_cast<std::int64_t>(rank);
 }
 
-LowRank split(const ConstTensorView& w, const TallMatrix& tall, const SingularTriplets& triplets) {
+RoundedFactors split(const TallMatrix& tall, const SingularTriplets& triplets) {
   std::vector<double> roots(triplets.s);
   for (double& root : roots) root = std::sqrt(std::ldexp(root, tall.exponent));
-  RoundedFactors rounded = round_factors(triplets, roots);
+  return round_factors(triplets, roots);
+}
+
+LowRank certified(const ConstTensorView& w, RoundedFactors rounded) {
   LowRank factors{std::move(rounded.u), std::move(rounded.vt), {}};
   factors.certificate = certify(w, factors.a.view(), factors.b.view());
   return factors;
@@ -63,21 +67,31 @@ LowRank split(const ConstTensorView& w, const TallMatrix& tall, const SingularTr
 
 }  // namespace
 
-LowRank factorize(const ConstTensorView& w, const Keep& keep, std::uint64_t seed) {
+RoundedFactors spectral_factors(const ConstTensorView& w, const Keep& keep, std::uint64_t seed) {
   const TallMatrix tall = make_tall(w, "w");
   const std::int64_t most = tall.matrix.cols;
   const std::optional<double> allowed = allowed_loss(keep, most, w.shape);
-  if (!allowed) return split(w, tall, truncated_svd(tall, keep.rank.value_or(most), {.seed = seed}));
+  if (!allowed) return split(tall, truncated_svd(tall, keep.rank.value_or(most), {.seed = seed}));
+  const SymmetricEigen eigen = symmetric_eigen(gram(tall.matrix));
+  const std::int64_t rank = smallest_rank(losses(eigen.values), *allowed);
+  return split(tall, turned(tall, lift(tall.matrix, eigen.vectors, rank)));
+}
+
+LowRank factorize(const ConstTensorView& w, const Keep& keep, std::uint64_t seed) {
+  if (keep.rank && !keep.energy && !keep.rel_error) return certified(w, spectral_factors(w, keep, seed));
+  const TallMatrix tall = make_tall(w, "w");
+  const std::int64_t most = tall.matrix.cols;
+  const double allowed = allowed_loss(keep, most, w.shape).value_or(0);
   const SymmetricEigen eigen = symmetric_eigen(gram(tall.matrix));
   const std::vector<double> loss = losses(eigen.values);
-  std::int64_t rank = smallest_rank(loss, *allowed);
+  std::int64_t rank = smallest_rank(loss, allowed);
   for (;;) {
-    LowRank factors = split(w, tall, turned(tall, lift(tall.matrix, eigen.vectors, rank)));
+    LowRank factors = certified(w, split(tall, turned(tall, lift(tall.matrix, eigen.vectors, rank))));
     // Rounding to float32 adds to the loss: it may take another rank, or be more than is allowed at any rank.
     const double measured = factors.rel_error() * factors.rel_error(), rounding = measured - loss[rank];
     const bool met = keep.energy ? factors.energy() >= *keep.energy : factors.rel_error() <= keep.rel_error.value_or(0);
-    if (met || rank == most || rounding >= *allowed) return factors;
-    rank = std::max(rank + 1, smallest_rank(loss, *allowed - rounding));
+    if (met || rank == most || rounding >= allowed) return factors;
+    rank = std::max(rank + 1, smallest_rank(loss, allowed - rounding));
   }
 }
 

@@ -22,6 +22,32 @@ constexpr std::int64_t blocks(std::int64_t size, std::int64_t block) { return (s
 
 // Multiply-adds below which a second thread is not worth waking: 50 µs of one.
 constexpr std::int64_t kSerialWork = 1 << 21;
+// The same in elements of a matrix that is read once.
+constexpr std::int64_t kSerialRead = 1 << 19;
+
+// C = A B or C += A B, where B is read where it lies.
+void gemm_of_few_rows(const ConstMatrix& a, const ConstMatrix& b, float* c, std::int64_t c_stride, bool accumulate) {
+  const bool by_columns = b.row_stride == 1;
+  const auto& kernel = *active_kernels().gemv;
+  const bool in_place = a.rows == 1 && a.col_stride == 1;
+  Tensor turned = Tensor::uninitialized(DType::f32, {in_place ? 0 : a.cols, a.rows});
+  for (std::int64_t i = 0; i < a.rows && !in_place; ++i) {
+    for (std::int64_t k = 0; k < a.cols; ++k) {
+      turned.as<float>()[k * a.rows + i] = a.data[i * a.row_stride + k * a.col_stride];
+    }
+  }
+  const std::int64_t chunks = blocks(b.cols, kernels::kFewRowsColumns);
+  parallel(b.cols * a.cols <= kSerialRead ? 1 : threads_for(chunks), [&](const Team& team) {
+    const ChunkRange mine = team.share(chunks);
+    for (std::int64_t chunk = mine.begin; chunk < mine.end; ++chunk) {
+      const std::int64_t j = chunk * kernels::kFewRowsColumns;
+      const std::int64_t n = std::min<std::int64_t>(kernels::kFewRowsColumns, b.cols - j);
+      (by_columns ? kernel.by_columns : kernel.by_rows)(
+          {in_place ? a.data : turned.as<float>(), b.data + j * b.col_stride, by_columns ? b.col_stride : b.row_stride,
+           c + j, c_stride, a.rows, n, a.cols, kBlockK, accumulate});
+    }
+  });
+}
 
 }  // namespace
 
@@ -33,6 +59,9 @@ void gemm(const ConstMatrix& a, const ConstMatrix& b, float* c, std::int64_t c_s
       for (std::int64_t i = 0; i < m; ++i) std::fill_n(c + i * c_stride, n, 0.0f);
     }
     return;
+  }
+  if (m <= kernels::kMostFewRows && (b.row_stride == 1 || b.col_stride == 1)) {
+    return gemm_of_few_rows(a, b, c, c_stride, accumulate);
   }
   if (m <= kFewRows && n > kFewColumns && b.row_stride == 1) {
     Tensor turned = Tensor::uninitialized(DType::f32, {n, m});

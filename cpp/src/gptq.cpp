@@ -5,16 +5,12 @@
 #include <numeric>
 #include <utility>
 
-#include "hessian.hpp"
+#include "column_walk.hpp"
 #include "quant_spec.hpp"
 #include "quantized_rows.hpp"
 
 namespace petrain {
 namespace {
-
-// Columns whose errors are added to the rest of the row at once. A multiple of every group size, so that the weights of
-// a group are adjusted for all columns before it when its scale is taken.
-constexpr std::int64_t kColumns = 128;
 
 std::vector<std::int64_t> column_order(const Panels& h, bool act_order) {
   std::vector<std::int64_t> order(static_cast<std::size_t>(h.size));
@@ -39,11 +35,11 @@ Panels permuted(const Panels& h, const std::vector<std::int64_t>& order) {
 
 class Gptq {
  public:
-  // What a thread works with: sums[j] = Σ e[i] R[i][j] over the rounded i, e in the order of rounding and in that of
-  // the columns, the block of R on the diagonal, and the row's integers and scales.
+  // What a thread works with: errors in the order of rounding and in that of the columns, the row's integers and
+  // scales.
   struct Own {
-    RowBlock sums, errors, placed, nearest, scratch;
-    std::vector<double> diagonal;
+    ColumnWalk walk;
+    RowBlock placed, nearest, scratch;
     std::vector<std::int8_t> integers;
     std::vector<QuantParams> params;
   };
@@ -68,12 +64,10 @@ class Gptq {
     for_each_row_block(
         n_,
         [&] {
-          return Own{row_block(h_),
+          return Own{ColumnWalk(h_),
                      row_block(h_),
                      row_block(h_),
                      row_block(h_),
-                     row_block(h_),
-                     std::vector<double>(kColumns * kColumns),
                      std::vector<std::int8_t>(kWeightRows * k_),
                      std::vector<QuantParams>(kWeightRows * rows_.groups())};
         },
@@ -85,26 +79,21 @@ class Gptq {
   double weight(std::int64_t i, std::int64_t j) const { return w_[i * k_ + order_[j]]; }
 
   void round_rows(std::int64_t first, std::int64_t rows, Own& own) {
-    std::fill(own.sums.begin(), own.sums.end(), 0.0);
     const std::int64_t groups = rows_.groups();
     for (std::int64_t i = 0; i < rows; ++i) {
       for (std::int64_t g = 0; g < groups; ++g) own.params[i * groups + g] = rows_.params(first + i, g);
     }
-    for (std::int64_t begin = 0; begin < k_; begin += kColumns) {
-      const std::int64_t end = std::min(begin + kColumns, k_);
-      copy_upper(r_, begin, end, own.diagonal.data(), kColumns);
-      for (std::int64_t i = 0; i < rows; ++i) round_block(first, i, begin, end, own);
-      add_product(own.errors.data(), rows, begin, end, r_, end / kPanel, r_.count, own.sums.data(), stride_);
-    }
+    own.walk.run(r_, rows,
+                 [&](std::int64_t i, std::int64_t begin, std::int64_t end) { round_block(first, i, begin, end, own); });
     keep_better(first, rows, own);
   }
 
   void round_block(std::int64_t first, std::int64_t i, std::int64_t begin, std::int64_t end, Own& own) {
-    double* sums = own.sums.data() + i * stride_;
-    double* errors = own.errors.data() + i * stride_;
+    double* sums = own.walk.sums.data() + i * stride_;
+    double* errors = own.walk.errors.data() + i * stride_;
     for (std::int64_t j = begin; j < end; ++j) {
       if (new_scales_ && j % rows_.group() == 0) set_scale(first, i, j, begin, own);
-      const double* r = own.diagonal.data() + (j - begin) * kColumns;  // r[l - begin]: R[j][l]
+      const double* r = own.walk.diagonal.data() + (j - begin) * kWalkColumns;  // r[l - begin]: R[j][l]
       const std::int64_t column = order_[j];
       const QuantParams params = own.params[i * rows_.groups() + column / rows_.group()];
       const double w = weight(first + i, j);
@@ -119,9 +108,9 @@ class Gptq {
   // For the group that begins at column j: from its weights with the adjustment that is best while none of them is
   // rounded, y with y R = sums, R here the group's block on the diagonal.
   void set_scale(std::int64_t first, std::int64_t i, std::int64_t j, std::int64_t begin, Own& own) {
-    const double* r = own.diagonal.data() + (j - begin) * (kColumns + 1);
+    const double* r = own.walk.diagonal.data() + (j - begin) * (kWalkColumns + 1);
     double* y = own.scratch.data();
-    solve_upper(r, kColumns, own.sums.data() + i * stride_ + j, rows_.group(), y);
+    solve_upper(r, kWalkColumns, own.walk.sums.data() + i * stride_ + j, rows_.group(), y);
     float low = FLT_MAX, high = -FLT_MAX;
     for (std::int64_t l = 0; l < rows_.group(); ++l) {
       const float adjusted = to_float(weight(first + i, j + l) + y[l]);

@@ -5,6 +5,7 @@
 
 #include "checks.hpp"
 #include "optimizer_work.hpp"
+#include "overlap.hpp"
 #include "random.hpp"
 #include "rule_list.hpp"
 #include "storage.hpp"
@@ -26,20 +27,6 @@ void check_options(const StepOptions& options) {
   if (!(options.max_value > 0)) {
     throw std::invalid_argument("max_value must be greater than 0, got " + number_text(options.max_value));
   }
-}
-
-// Whether two gradients share memory.
-bool overlap(std::span<const ConstTensorView> grads) {
-  std::vector<std::pair<const std::byte*, const std::byte*>> ranges;
-  ranges.reserve(grads.size());
-  for (const ConstTensorView& grad : grads) {
-    if (grad.size() == 0 || grad.data == nullptr) continue;
-    const auto* begin = grad.as<std::byte>();
-    ranges.emplace_back(begin, begin + static_cast<std::size_t>(grad.size()) * dtype_size(grad.dtype));
-  }
-  std::sort(ranges.begin(), ranges.end());
-  const auto meet = [](const auto& a, const auto& b) { return b.first < a.second; };
-  return std::adjacent_find(ranges.begin(), ranges.end(), meet) != ranges.end();
 }
 
 }  // namespace

@@ -4,8 +4,8 @@
 #include <cmath>
 #include <utility>
 
+#include "factorize.hpp"
 #include "hessian.hpp"
-#include "svd.hpp"
 
 namespace petrain {
 namespace {
@@ -57,13 +57,10 @@ void solve_upper(double* values, std::int64_t rows, const Panels& r, double* sum
   }
 }
 
-}  // namespace
-
-namespace {
-
 // Of W R, which is `product`, the second one times R⁻¹.
 LowRank factors_of(const Tensor& product, const Panels& r, const Keep& keep, std::uint64_t seed) {
-  LowRank factors = factorize(product.view(), keep, seed);
+  RoundedFactors rounded = spectral_factors(product.view(), keep, seed);
+  LowRank factors{std::move(rounded.u), std::move(rounded.vt), {}};
   const std::int64_t rank = factors.rank(), k = r.size;
   using Own = std::pair<RowBlock, RowBlock>;
   for_each_row_block(

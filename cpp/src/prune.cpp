@@ -9,6 +9,7 @@
 #include "chunks.hpp"
 #include "isa.hpp"
 #include "keep_greatest.hpp"
+#include "overlap.hpp"
 #include "quant_checks.hpp"
 #include "threads.hpp"
 
@@ -138,6 +139,7 @@ void apply_masks(std::span<const TensorView> arrays, std::span<const ConstTensor
       chunks.push_back({array, begin, size});
     });
   }
+  if (overlap(arrays)) throw std::invalid_argument("arrays: expected memory of their own, got some that overlap");
   parallel_for(static_cast<std::int64_t>(chunks.size()), [&](std::int64_t c) {
     const Chunk& chunk = chunks[c];
     const std::size_t width = dtype_size(arrays[chunk.array].dtype);

@@ -6,21 +6,18 @@
 
 #include "checks.hpp"
 #include "chunks.hpp"
-#include "hessian.hpp"
+#include "column_walk.hpp"
 #include "keep_greatest.hpp"
 #include "petrain/prune.hpp"
 
 namespace petrain {
 namespace {
 
-// Columns whose errors are added to the rest of the row at once.
-constexpr std::int64_t kColumns = 128;
-
 class SparseGpt {
  public:
   struct Own {
-    RowBlock sums, errors, masked, scratch;
-    std::vector<double> diagonal;  // the block of R
+    ColumnWalk walk;
+    RowBlock masked, scratch;
     std::vector<float> values, scores;
   };
 
@@ -46,13 +43,8 @@ class SparseGpt {
     for_each_row_block(
         n_,
         [&] {
-          return Own{row_block(h_),
-                     row_block(h_),
-                     row_block(h_),
-                     row_block(h_),
-                     std::vector<double>(kColumns * kColumns),
-                     std::vector<float>(kWeightRows * k_),
-                     std::vector<float>(kColumns)};
+          return Own{ColumnWalk(h_), row_block(h_), row_block(h_), std::vector<float>(kWeightRows * k_),
+                     std::vector<float>(kWalkColumns)};
         },
         [&](std::int64_t first, std::int64_t rows, Own& own) { prune_rows(first, rows, own); });
     const std::vector<double> squares = row_squares(h_, w_, n_);
@@ -71,23 +63,18 @@ class SparseGpt {
   std::uint8_t* mask(std::int64_t i) { return result_.mask.as<std::uint8_t>() + i * k_; }
 
   void prune_rows(std::int64_t first, std::int64_t rows, Own& own) {
-    std::fill(own.sums.begin(), own.sums.end(), 0.0);
-    for (std::int64_t begin = 0; begin < k_; begin += kColumns) {
-      const std::int64_t end = std::min(begin + kColumns, k_);
-      copy_upper(r_, begin, end, own.diagonal.data(), kColumns);
-      for (std::int64_t i = 0; i < rows; ++i) prune_block(first, i, begin, end, own);
-      add_product(own.errors.data(), rows, begin, end, r_, end / kPanel, r_.count, own.sums.data(), stride_);
-    }
+    own.walk.run(r_, rows,
+                 [&](std::int64_t i, std::int64_t begin, std::int64_t end) { prune_block(first, i, begin, end, own); });
     finish_rows(first, rows, own);
   }
 
   void prune_block(std::int64_t first, std::int64_t i, std::int64_t begin, std::int64_t end, Own& own) {
-    double* sums = own.sums.data() + i * stride_;
-    double* errors = own.errors.data() + i * stride_;
+    double* sums = own.walk.sums.data() + i * stride_;
+    double* errors = own.walk.errors.data() + i * stride_;
     const std::int64_t group = options_.pool == 0 ? end - begin : options_.pool;
     for (std::int64_t j = begin; j < end; ++j) {
       if (choose_ && (j - begin) % group == 0) choose(first + i, j, std::min(group, end - j), begin, sums, own);
-      const double* r = own.diagonal.data() + (j - begin) * kColumns;  // r[l - begin]: R[j][l]
+      const double* r = own.walk.diagonal.data() + (j - begin) * kWalkColumns;  // r[l - begin]: R[j][l]
       const double w = weight(first + i, j);
       const float value = mask(first + i)[j] != 0 ? to_float(w + sums[j] / r[j - begin]) : 0.0F;
       own.values[i * k_ + j] = value;
@@ -99,13 +86,13 @@ class SparseGpt {
   // For `group` columns from j on: by the weights with the adjustment that is best while none of these is pruned,
   // w + y with y R = sums, R here the group's block on the diagonal. Pruning one costs ((w + y) R[j][j])² at least.
   void choose(std::int64_t row, std::int64_t j, std::int64_t group, std::int64_t begin, const double* sums, Own& own) {
-    const double* r = own.diagonal.data() + (j - begin) * (kColumns + 1);
+    const double* r = own.walk.diagonal.data() + (j - begin) * (kWalkColumns + 1);
     double* y = own.scratch.data();
-    solve_upper(r, kColumns, sums + j, group, y);
+    solve_upper(r, kWalkColumns, sums + j, group, y);
     double most = 0;
     for (std::int64_t l = 0; l < group; ++l) {
       const bool dead = h_.at(j + l, j + l) == 0;  // an input that was always 0
-      y[l] = dead ? 0 : std::abs((weight(row, j + l) + y[l]) * r[l * (kColumns + 1)]);
+      y[l] = dead ? 0 : std::abs((weight(row, j + l) + y[l]) * r[l * (kWalkColumns + 1)]);
       most = std::max(most, y[l]);
     }
     for (std::int64_t l = 0; l < group; ++l) own.scores[l] = most > 0 ? to_float(y[l] / most) : 0;
@@ -121,7 +108,7 @@ class SparseGpt {
       }
     }
     quadratic_forms(h_, own.masked.data(), rows, own.scratch.data(), before_.data() + first);
-    quadratic_forms(h_, own.errors.data(), rows, own.scratch.data(), after_.data() + first);
+    quadratic_forms(h_, own.walk.errors.data(), rows, own.scratch.data(), after_.data() + first);
     for (std::int64_t i = 0; i < rows; ++i) {
       float* to = result_.w.as<float>() + (first + i) * k_;
       const bool better = after_[first + i] < before_[first + i];
@@ -147,8 +134,8 @@ Pruned sparse_gpt(const ConstTensorView& w, const HessianObserver& hessian, cons
   require_weight(w, hessian);
   require_damping(options.damping);
   const std::int64_t k = w.shape[1], pool = options.pool == 0 ? k : options.pool;
-  if (options.pool != 0 && (pool < 1 || k % pool != 0 || kColumns % pool != 0)) {
-    throw std::invalid_argument("pool: expected a divisor of " + std::to_string(kColumns) + " and of the " +
+  if (options.pool != 0 && (pool < 1 || k % pool != 0 || kWalkColumns % pool != 0)) {
+    throw std::invalid_argument("pool: expected a divisor of " + std::to_string(kWalkColumns) + " and of the " +
                                 std::to_string(k) + " inputs, got " + std::to_string(pool));
   }
   if (options.keep < 0 || options.keep > pool) {

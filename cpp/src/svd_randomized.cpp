@@ -2,6 +2,7 @@
 // NeurIPS 2015): orthonormal U and V that grow by one block with each product by A and by Aᵀ, so that A V = U B, and
 // the decomposition of the small B. For the same products it comes much nearer to the best than subspace iteration.
 #include <algorithm>
+#include <cfloat>
 #include <cmath>
 #include <numeric>
 #include <utility>
@@ -56,7 +57,10 @@ double inverse_cholesky(const WideMatrix& g, Tensor& inverse) {
   }
   inverse = Tensor(DType::f32, {l, l});
   for (std::int64_t i = 0; i < l; ++i) {
-    for (std::int64_t j = i; j < l; ++j) inverse.as<float>()[i * l + j] = static_cast<float>(x.row(i)[j]);
+    for (std::int64_t j = i; j < l; ++j) {
+      if (!(std::abs(x.row(i)[j]) <= static_cast<double>(FLT_MAX))) return 0;
+      inverse.as<float>()[i * l + j] = static_cast<float>(x.row(i)[j]);
+    }
   }
   return least;
 }

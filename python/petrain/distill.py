@@ -22,6 +22,7 @@ from __future__ import annotations
 import numpy as np
 
 from petrain import _core
+from petrain._numbers import required
 from petrain._params import Array, Floats
 
 __all__ = ["attention_transfer", "cosine", "distillation", "kl_div", "mse", "soft_cross_entropy"]
@@ -49,6 +50,7 @@ def kl_div(student_logits: Array, teacher_logits: Array, temperature: float = 2.
 
     Raises:
         ValueError: dtype or shape is not as said, a value is NaN or infinite, or the temperature is out of range.
+        TypeError: the temperature is no number.
 
     Example:
         >>> import numpy as np
@@ -56,7 +58,7 @@ def kl_div(student_logits: Array, teacher_logits: Array, temperature: float = 2.
         >>> round(loss, 4), gradient  # log 2
         (0.6931, array([[-0.5,  0.5]], dtype=float32))
     """
-    return _core.kl_div(student_logits, teacher_logits, float(temperature))
+    return _core.kl_div(student_logits, teacher_logits, required(temperature, "temperature"))
 
 
 def soft_cross_entropy(student_logits: Array, teacher_logits: Array, temperature: float = 2.0) -> Loss:
@@ -74,7 +76,7 @@ def soft_cross_entropy(student_logits: Array, teacher_logits: Array, temperature
         >>> round(soft_cross_entropy(logits, logits, temperature=1)[0], 4)  # log 4
         1.3863
     """
-    return _core.soft_cross_entropy(student_logits, teacher_logits, float(temperature))
+    return _core.soft_cross_entropy(student_logits, teacher_logits, required(temperature, "temperature"))
 
 
 def distillation(
@@ -97,6 +99,7 @@ def distillation(
 
     Raises:
         ValueError: as for :func:`kl_div`, or a label or ``alpha`` is out of range.
+        TypeError: the temperature or ``alpha`` is no number.
 
     Example:
         >>> import numpy as np
@@ -105,7 +108,13 @@ def distillation(
         >>> round(loss, 4), gradient  # half of log 2
         (0.3466, array([[-0.25,  0.25]], dtype=float32))
     """
-    return _core.distillation(student_logits, teacher_logits, np.asarray(labels), float(temperature), float(alpha))
+    return _core.distillation(
+        student_logits,
+        teacher_logits,
+        np.asarray(labels),
+        required(temperature, "temperature"),
+        required(alpha, "alpha"),
+    )
 
 
 def mse(student: Array, teacher: Array) -> Loss:
@@ -122,7 +131,8 @@ def mse(student: Array, teacher: Array) -> Loss:
         The loss, and its gradient by ``student``, float32.
 
     Raises:
-        ValueError: dtype or shape is not as said, an array is empty, or a value is NaN or infinite.
+        ValueError: dtype or shape is not as said, an array is empty, a value is NaN or infinite, or the gradient leaves
+            float32, as it may with fewer than four elements.
 
     Example:
         >>> import numpy as np

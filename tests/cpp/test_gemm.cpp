@@ -87,6 +87,31 @@ TEST(few_rows_with_a_transposed_matrix_give_the_bits_of_many) {
   }
 }
 
+// Rows of the widest product are computed in blocks, those of one to four where the matrix lies.
+TEST(one_to_four_rows_give_the_bits_of_many) {
+  const std::int64_t m = 40;
+  for (const std::int64_t n : {1, 3, 15, 17, 33, 300, 600}) {
+    for (const std::int64_t k : {1, 2, 5, 63, 512, 513, 1100}) {
+      const auto a = values(m * k, 5), b = values(n * k, 6), before = values(m * (n + 2), 7);
+      for (const bool turned : {false, true}) {
+        const ConstMatrix right = turned ? ConstMatrix(b.data(), n, k).transposed() : ConstMatrix(b.data(), k, n);
+        for (const bool accumulate : {false, true}) {
+          std::vector<float> all = before;
+          gemm({a.data(), m, k}, right, all.data(), n + 2, accumulate);
+          for (const std::int64_t count : {1, 2, 3, 4}) {
+            for (const int threads : {1, 2}) {
+              set_num_threads(threads);
+              std::vector<float> few(before.begin(), before.begin() + count * (n + 2));
+              gemm({a.data(), count, k}, right, few.data(), n + 2, accumulate);
+              CHECK(std::vector<float>(all.begin(), all.begin() + count * (n + 2)) == few);
+            }
+          }
+        }
+      }
+    }
+  }
+}
+
 TEST(empty_products) {
   float c[2] = {1, 2};
   gemm({nullptr, 1, 0}, {nullptr, 0, 2}, c, 2, true);

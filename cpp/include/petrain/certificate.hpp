@@ -1,6 +1,8 @@
 // What is lost where two factors stand for a matrix, as numbers that are never too small.
 #pragma once
 
+#include <span>
+
 #include "petrain/tensor.hpp"
 
 namespace petrain {
@@ -19,5 +21,13 @@ struct Certificate {
 // Throws std::invalid_argument where the arguments do not fit, or the observer has seen no rows.
 Certificate certify(const ConstTensorView& w, const ConstTensorView& a, const ConstTensorView& b,
                     const HessianObserver* inputs = nullptr);
+// Of row i of W - AB as often as weights[i] >= 0 says: output_error is at least the square root of
+// Σ weights[i] ‖row i‖², output_norm that of W.
+Certificate certify_rows(const ConstTensorView& w, const ConstTensorView& a, const ConstTensorView& b,
+                         std::span<const double> weights);
+// Of W (m, taps · n) where A (m, p), C (p · taps, q) and B (q, n) stand for it: CB, taken as (p, taps · n), is what A
+// is multiplied with. So a convolution's kernel (out, height · width, in) as three of them.
+Certificate certify_core(const ConstTensorView& w, const ConstTensorView& a, const ConstTensorView& core,
+                         const ConstTensorView& b);
 
 }  // namespace petrain

@@ -28,7 +28,7 @@ Tensor block_means(const ConstTensorView& scores, std::int64_t rows, std::int64_
 void apply_masks(std::span<const TensorView> arrays, std::span<const ConstTensorView> masks);
 
 // Σ x² of each column of the rows that it saw, in float64 and in the order in which rows came: it does not matter in
-// which pieces.
+// which pieces. One is for one thread at a time.
 class ColumnSquares {
  public:
   explicit ColumnSquares(std::int64_t columns);

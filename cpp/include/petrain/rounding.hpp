@@ -18,6 +18,7 @@
 namespace petrain {
 
 // H = Σ xᵀx and the mean of x over all rows that were seen, in 8 K² bytes and room for kRows rows.
+// One is for one thread at a time.
 class HessianObserver {
  public:
   static constexpr std::int64_t kRows = 256;  // are added at a time

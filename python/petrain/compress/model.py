@@ -87,7 +87,7 @@ def _replace(layer: nn.Layer, change: Callable[[nn.Weight], nn.Weight]) -> nn.La
 
 
 def _factorized(weight: nn.Weight, rank: int) -> nn.Weight:
-    factors = lowrank.factorize(weight.dense(), rank=rank)
+    factors = lowrank.factorize(weight.dense(), rank=rank, force=True)
     return nn.LowRankWeight(nn.DenseWeight(factors.a), nn.DenseWeight(factors.b))
 
 

@@ -54,7 +54,7 @@ def plan_model(
         >>> plan = plan_model(model, x, budget_bytes=3_200)
         >>> small = build_model(plan, model, x)
         >>> plan.choice
-        {'0.weight': 'int8', '2.weight': 'int4 g64'}
+        {'0.weight': 'int4', '2.weight': 'int8'}
         >>> plan.file_bytes <= 3_200 and small.nbytes < model.nbytes / 3
         True
     """

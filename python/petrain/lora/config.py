@@ -6,9 +6,9 @@ import json
 import math
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias, TypeVar
 
 from petrain import _core
 from petrain.lora.layer import Linear
@@ -27,6 +27,8 @@ _KNOWN = {
 _INITS = (True, False, "gaussian", "eva", "orthogonal", "mica", "pissa")
 _LONGEST_NAME = 512
 _ESCAPED = re.compile(r"\\.", re.DOTALL)
+Value = TypeVar("Value")
+Patterns: TypeAlias = tuple[tuple[re.Pattern[str], str, Value], ...]
 
 
 @dataclass(frozen=True)
@@ -38,14 +40,14 @@ class Config:
     use_rslora: bool
     use_dora: bool
     pissa: bool
-    rank_pattern: Mapping[str, int]
-    alpha_pattern: Mapping[str, float]
+    ranks: Patterns[int]
+    alphas: Patterns[float]
 
     def rank_of(self, module: str) -> int:
-        return self.rank_pattern.get(_key_for(self.rank_pattern, module), self.r)
+        return _value_for(self.ranks, module, self.r)
 
     def alpha_of(self, module: str) -> float:
-        return self.alpha_pattern.get(_key_for(self.alpha_pattern, module), self.alpha)
+        return _value_for(self.alphas, module, self.alpha)
 
 
 def config_of(layers: Mapping[str, Linear], shapes: Mapping[str, tuple[int, float]], base_model: str | None) -> str:
@@ -109,8 +111,8 @@ def parse_config(text: bytes) -> Config:
         use_rslora=_flag(fields, "use_rslora"),
         use_dora=_flag(fields, "use_dora"),
         pissa=start == "pissa",
-        rank_pattern={key: _rank("rank_pattern", value) for key, value in _pattern(fields, "rank_pattern").items()},
-        alpha_pattern={key: _alpha("alpha_pattern", value) for key, value in _pattern(fields, "alpha_pattern").items()},
+        ranks=_patterns(fields, "rank_pattern", _rank),
+        alphas=_patterns(fields, "alpha_pattern", _alpha),
     )
 
 
@@ -120,12 +122,11 @@ def check_name(module: str) -> None:
         raise _core.Error(f"expected names of at most {_LONGEST_NAME} characters, got one of {len(module)}")
 
 
-def _key_for(patterns: Mapping[str, Any], module: str) -> str:
-    """The first pattern that the name of the module ends with, as PEFT finds it."""
-    for key in patterns:
-        if re.match(rf"(.*\.)?({key})$", module):
-            return key
-    return module
+def _value_for(patterns: Patterns[Value], module: str, otherwise: Value) -> Value:
+    """That of the first pattern that the name of the module ends with, as PEFT finds it."""
+    matching = (value for pattern, _, value in patterns if pattern.match(module))
+    named = (value for _, key, value in patterns if key == module)  # of which not every name is its own pattern
+    return next(matching, next(named, otherwise))
 
 
 def _parse(text: bytes) -> dict[str, Any]:
@@ -167,22 +168,23 @@ def _alpha(name: str, value: Any) -> float:
     return float(value)
 
 
-def _pattern(fields: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """Regular expressions. Those with alternatives or several repetitions could take for ever to match."""
+def _patterns(fields: Mapping[str, Any], name: str, checked: Callable[[str, Any], Value]) -> Patterns[Value]:
+    """Regular expressions and values. Those with alternatives or several repetitions could take for ever to match."""
     patterns = fields.get(name)
     if patterns is None:
-        return {}
+        return ()
     if not isinstance(patterns, dict):
         raise _core.Error(f"{name}: expected an object, got {_shown(patterns)}")
-    for key in patterns:
+    compiled = []
+    for key, value in patterns.items():
         plain = _ESCAPED.sub("", key)
         if len(key) > 2 * _LONGEST_NAME or set("()|") & set(plain) or sum(plain.count(sign) for sign in "*+?{") > 1:
             raise _core.Error(f"{name}: expected patterns of at most one repetition, without groups, got {_shown(key)}")
         try:
-            re.compile(rf"(.*\.)?({key})$")
+            compiled.append((re.compile(rf"(.*\.)?({key})$"), key, checked(name, value)))
         except (re.error, OverflowError, RecursionError) as error:
             raise _core.Error(f"{name}: expected a regular expression, got {_shown(key)}: {error}") from None
-    return patterns
+    return tuple(compiled)
 
 
 def _short(alpha: float) -> int | float:

@@ -8,8 +8,8 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
+from petrain import _core, lowrank, quant
 from petrain import init as initial
-from petrain import lowrank, quant
 from petrain._numbers import integer, seed_number
 from petrain._params import Array, Floats
 from petrain.quant import QuantTensor
@@ -105,7 +105,7 @@ def loftq(
         q = quant.quantize(exact - product, bits, scheme, granularity, 0, group_size)
         error = exact - q.dequantize()
         a, b = _truncated(error, rank)
-        product = a @ b
+        product = _core.low_rank_product(a, b)
         distance = float(np.linalg.norm((error - product).astype(np.float64)))
         if best is None or distance < best[0]:
             best = distance, q, (a, b)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from petrain.quant import HessianObserver, QuantTensor
 
 
+Dtype = Literal["float32", "int8"]
 _MOST_REFITS = 10
 
 
@@ -49,12 +51,22 @@ class LowRank:
         return 1 - self.rel_error**2
 
     @property
+    def parameters(self) -> int:
+        """Numbers of both factors, which are also the multiplications for one row of the input."""
+        return self.rank * int(self.a.shape[0] + self.b.shape[1])
+
+    @property
+    def macs(self) -> int:
+        """Multiplications for one row of the input: see :attr:`parameters`."""
+        return self.parameters
+
+    @property
     def nbytes(self) -> int:
         """Bytes of both factors."""
         return int(self.a.nbytes + self.b.nbytes)
 
     def dense(self) -> Floats:
-        """The product as a new float32 array (m, n)."""
+        """The factors merged back: their product as a new float32 array (m, n)."""
         return _core.low_rank_product(dequantized(self.a), dequantized(self.b))
 
     def __repr__(self) -> str:
@@ -70,9 +82,10 @@ def factorize(
     max_params: int | None = None,
     inputs: HessianObserver | None = None,
     *,
-    dtype: Literal["float32", "int8"] = "float32",
+    dtype: Dtype = "float32",
     damping: float = 0.01,
     seed: int = 0,
+    force: bool = False,
 ) -> LowRank:
     r"""The best factors :math:`W \approx A B` of a rank, a kept energy, a relative error or a size: give exactly one.
 
@@ -95,32 +108,35 @@ def factorize(
             other one as it is when quantized, so long as that makes the error less; the rank is that of float32.
         damping: λ, relative to the mean of H's diagonal; with inputs that are not of full rank more than 0.
         seed: of the random start, where :func:`svd` takes one.
+        force: factors that take as many bytes as ``w``, or more, are refused unless this is True.
 
     Returns:
         The factors, which say their rank and their measured error. A matrix of zeros has factors of zeros.
 
     Raises:
         ValueError: not exactly one of the four is given, it is out of range, or ``w`` is what :func:`svd` refuses; the
-            observer is of other inputs, has seen none, or H is not positive definite with this damping.
+            observer is of other inputs, has seen none, or H is not positive definite with this damping; the factors
+            would save nothing.
         TypeError: ``w`` is not an array, or a number is of the wrong type.
 
     Example:
         >>> import numpy as np
         >>> w = np.outer([1, 2, 3], [4, 5]).astype(np.float32)
         >>> f = factorize(w, rel_error=1e-3)
-        >>> f.rank, f.a.shape, f.b.shape, f.nbytes
-        (1, (3, 1), (1, 2), 20)
+        >>> f.rank, f.a.shape, f.b.shape, f.nbytes, w.nbytes
+        (1, (3, 1), (1, 2), 20, 24)
         >>> np.round(f.dense(), 3)
         array([[ 4.,  5.],
                [ 8., 10.],
                [12., 15.]], dtype=float32)
     """
-    if dtype not in ("float32", "int8"):
-        raise ValueError(f'dtype: expected "float32" or "int8", got {dtype!r}')
+    require_dtype(dtype)
     if max_params is not None:
         if (rank, energy, rel_error) != (None, None, None):
             raise ValueError("max_params: expected exactly one of rank, energy, rel_error and max_params")
         rank = _largest_rank(w, integer("max_params", max_params))
+    if rank is not None:
+        require_saving(w, integer("rank", rank), dtype, force)  # before the work
     a, b, numbers = _core.factorize(
         w,
         None if rank is None else integer("rank", rank),
@@ -130,8 +146,33 @@ def factorize(
         core_of(inputs),
         required(damping, "damping"),
     )
-    factors = LowRank(a, b, certificate_of(numbers, inputs))
-    return factors if dtype == "float32" else _quantized(w, a, b, inputs)
+    require_saving(w, int(a.shape[1]), dtype, force)
+    if dtype == "float32":
+        return LowRank(a, b, certificate_of(numbers, inputs))
+    return quantized(w, a, lambda left, right: certify(w, left, right, inputs), inputs)
+
+
+def require_dtype(dtype: str) -> None:
+    if dtype not in ("float32", "int8"):
+        raise ValueError(f'dtype: expected "float32" or "int8", got {dtype!r}')
+
+
+def require_saving(w: Array, rank: int, dtype: Dtype, force: bool) -> None:
+    shape = tuple(getattr(w, "shape", ()))
+    if force or len(shape) != 2 or not 1 <= rank <= min(shape):  # what is no rank at all, the core says better
+        return
+    (m, n), (per_rank, fixed) = shape, (4, 0) if dtype == "float32" else (1, 4)
+    each, scales, dense = per_rank * (m + n) + fixed, fixed * m, 4 * m * n
+    if (taken := rank * each + scales) >= dense:
+        greatest = min(max((dense - scales - 1) // each, 0), *shape)
+        refuse_larger(taken, dense, f"rank {rank}", f"ranks up to {greatest}" if greatest else "no rank")
+
+
+def refuse_larger(taken: int, dense: int, got: str, saving: str) -> None:
+    raise ValueError(
+        f"expected factors of fewer bytes than the {dense} of what they stand for, got {taken} with {got}: "
+        f"{saving} would save some, and force=True takes these all the same"
+    )
 
 
 def _largest_rank(w: Array, max_params: int) -> int:
@@ -144,8 +185,18 @@ def _largest_rank(w: Array, max_params: int) -> int:
     return int(rank)
 
 
-def _quantized(w: Array, a: Floats, b: Floats, inputs: HessianObserver | None) -> LowRank:
+def quantized(
+    w: Array,
+    a: Floats,
+    measured: Callable[[QuantTensor, QuantTensor], Certificate],
+    inputs: HessianObserver | None = None,
+    root: np.ndarray | None = None,
+) -> LowRank:
+    """Factors in int8, the right one fitted with the rows of ``w`` times ``root``."""
     from petrain.quant import quantize  # which imports this package
+
+    def weighted(matrix: Floats) -> Floats:
+        return matrix if root is None else (matrix * root[:, None]).astype(np.float32)
 
     # A scale for each row of A is shared by all its columns, one of B is not: what makes columns differ goes to B.
     lengths = np.linalg.norm(a.astype(np.float64), axis=0)
@@ -153,8 +204,8 @@ def _quantized(w: Array, a: Floats, b: Floats, inputs: HessianObserver | None) -
     best = None
     for _ in range(_MOST_REFITS):
         left = quantize(a)
-        right = quantize(_core.fit_right(w, left.dequantize()))
-        found = LowRank(left, right, certify(w, left, right, inputs))
+        right = quantize(_core.fit_right(weighted(w), weighted(left.dequantize())))
+        found = LowRank(left, right, measured(left, right))
         if best is not None and _loss(found) >= _loss(best):
             break
         best = found

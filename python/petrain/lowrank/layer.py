@@ -70,7 +70,7 @@ def linear(x: Array, factors: Factors, bias: Array | None = None) -> Floats:
         >>> linear(np.array([3, 4, 5], np.float32), (a, b))
         array([ 8., 16.], dtype=float32)
     """
-    a, b = _pair(factors)
+    a, b = pair(factors)
     if is_quantized(a) and is_quantized(b):
         from petrain.quant import low_rank  # which imports this package
 
@@ -100,7 +100,7 @@ def linear_backward(gradient: Array, x: Array, factors: Factors, *, input_gradie
         >>> gradients.x, gradients.b
         (array([1., 0., 1.], dtype=float32), array([[3., 4., 5.]], dtype=float32))
     """
-    a, b = _pair(factors)
+    a, b = pair(factors)
     return LowRankGradients(*_core.low_rank_linear_backward(gradient, x, a, b, None, 1.0, input_gradient))
 
 
@@ -119,7 +119,7 @@ def cost(factors: Factors) -> LowRankCost:
         >>> cost((np.zeros((100, 4), np.float32), np.zeros((4, 50), np.float32)))
         LowRankCost(parameters=600, nbytes=2400, macs=600, dense_parameters=5000)
     """
-    a, b = _pair(factors)
+    a, b = pair(factors)
     left, right = tuple(a.shape), tuple(b.shape)
     if len(left) != 2 or len(right) != 2 or left[1] != right[0]:
         raise ValueError(f"factors: expected shapes (out, rank) and (rank, in), got {left} and {right}")
@@ -127,7 +127,7 @@ def cost(factors: Factors) -> LowRankCost:
     return LowRankCost(rank * (out + n), int(a.nbytes) + int(b.nbytes), rank * (out + n), out * n)
 
 
-def _pair(factors: Factors) -> tuple[Any, Any]:
+def pair(factors: Factors) -> tuple[Any, Any]:
     if isinstance(factors, (tuple, list)) and len(factors) == 2:
         return factors[0], factors[1]
     if hasattr(factors, "a") and hasattr(factors, "b"):

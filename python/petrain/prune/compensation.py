@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from petrain import _core
-from petrain._numbers import integer
+from petrain._numbers import integer, required
 from petrain._params import Array, Floats
 from petrain.prune._checks import floats, kept_of, mask_bytes
 from petrain.prune.masks import Mask
@@ -70,7 +70,7 @@ def sparse_gpt(
         pool, keep = integer("m", m, 1), integer("n", n, 0)
     else:
         raise TypeError("expected either sparsity or n and m")
-    return _result(_core.sparse_gpt(w, core_of(hessian), pool, keep, float(damping)))
+    return _result(_core.sparse_gpt(w, core_of(hessian), pool, keep, required(damping, "damping")))
 
 
 def compensate(w: Array, hessian: HessianObserver, mask: Mask, *, damping: float = 0.01) -> Result:
@@ -93,7 +93,7 @@ def compensate(w: Array, hessian: HessianObserver, mask: Mask, *, damping: float
         >>> new.round(4), report.after < 1e-3 < report.before
         (array([[0., 3.]], dtype=float32), True)
     """
-    return _result(_core.compensate(w, core_of(hessian), mask_bytes("mask", mask), float(damping)))
+    return _result(_core.compensate(w, core_of(hessian), mask_bytes("mask", mask), required(damping, "damping")))
 
 
 def _result(core: tuple[Floats, np.ndarray, float, float, int]) -> Result:

@@ -154,7 +154,8 @@ class Masks:
     """Weights and their masks, which hold after any number of steps.
 
     An optimizer's step moves pruned weights too, by momentum and by what is left of their gradients; :meth:`apply`
-    puts them back to exactly zero, in place.
+    puts them back to exactly zero, in place. So does ``eval()`` of a schedule-free optimizer, whose average is not
+    masked: apply the masks after it as well. Its ``train()`` brings back the weights as they were masked.
 
     Args:
         params: the weights, of any dtype, as a list or a dict.
@@ -189,7 +190,7 @@ class Masks:
         """Set to zero, in place, what the masks prune.
 
         Raises:
-            ValueError: a weight cannot be written in place. Nothing was written.
+            ValueError: a weight cannot be written in place, or two share memory. Nothing was written.
         """
         _core.apply_masks(self._params, self._masks)
 

@@ -31,7 +31,8 @@ def magnitude(w: Array) -> Floats:
 class ColumnNorms:
     """Adds up the squares of each of a layer's inputs, from any number of samples in the same memory.
 
-    In float64 and in the order in which rows come, whatever the pieces: the same bytes for any number of threads.
+    In float64 and in the order in which rows come, whatever the pieces: the same bytes for any number of threads. One
+    observer is for one thread at a time.
 
     Args:
         in_features: K, the layer's inputs.

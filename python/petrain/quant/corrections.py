@@ -126,7 +126,7 @@ def lqer(
         (32,)
     """
     error = _error(w, q, None)
-    factors = lowrank.factorize(error, rank=rank, inputs=hessian, damping=damping)
+    factors = lowrank.factorize(error, rank=rank, inputs=hessian, damping=damping, force=True)
     residual = quantize(factors.a), quantize(factors.b)
     if hessian is not None:
         report = RoundingReport(output_error(w, q, hessian), output_error(w, q, hessian, residual))

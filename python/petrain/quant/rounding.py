@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from petrain import _core
+from petrain._numbers import required
 from petrain._params import Array
 from petrain.quant.hessian import HessianObserver
 from petrain.quant.hessian import core_of as hessian_core
@@ -87,7 +88,7 @@ def gptq(
         True
     """
     core, before, after, kept = _core.gptq(
-        w, hessian_core(hessian), bits, scheme, granularity, group_size, float(damping), bool(act_order)
+        w, hessian_core(hessian), bits, scheme, granularity, group_size, required(damping, "damping"), bool(act_order)
     )
     return QuantTensor._from_core(core), RoundingReport(before, after, kept)
 
@@ -133,6 +134,6 @@ def round_coordinate_descent(
         (array([[7, 1, 2]], dtype=int8), array([[7, 2, 2]], dtype=int8), True)
     """
     core, before, after, kept = _core.round_coordinate_descent(
-        w, core_of(q, "q"), hessian_core(hessian), passes, float(damping)
+        w, core_of(q, "q"), hessian_core(hessian), passes, required(damping, "damping")
     )
     return QuantTensor._from_core(core), RoundingReport(before, after, kept)
