@@ -27,7 +27,7 @@ Shape with_last(Shape shape, std::int64_t features) {
 py::object part(Tensor& tensor, const py::object& owner, bool writeable) {
   if (tensor.shape().empty()) return py::none();
   py::array array = as_numpy(tensor.view(), owner);
-  array.attr("setflags")(py::arg("write") = writeable);
+  if (!writeable) array.attr("setflags")(py::arg("write") = false);
   return array;
 }
 

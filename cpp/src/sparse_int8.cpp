@@ -51,10 +51,8 @@ SparseInt8::SparseInt8(const SparseTensor& weight, const StepIndex& steps)
 }
 
 void SparseInt8::gather(std::int64_t g, const std::int8_t* row, std::int8_t* to) const {
-  const bool fours = weight_.pattern.blocks() && weight_.pattern.columns % 4 == 0;
   active_kernels().sparse_int8->gather({row, positions_.data() + starts_[g], count(g),
-                                        places_.empty() ? nullptr : places_.data() + starts_[g], in_window_, fours,
-                                        to});
+                                        places_.empty() ? nullptr : places_.data() + starts_[g], in_window_, to});
 }
 
 void SparseInt8::pack() const {
@@ -103,6 +101,7 @@ class SparseInt8::FewRows final : public RowBlocks {
   FewRows(const SparseInt8& product, const QuantRows& rows)
       : product_(product),
         rows_(rows),
+        in_fours_(product.weight_.pattern.columns % 4 == 0 && product.weight_.pattern.blocks()),
         gathered_(DType::i8, {rounded_up(product.most_steps_, 4) + kGatherSlack}) {}
 
   void fill(std::int64_t, std::int64_t) override {}
@@ -112,8 +111,10 @@ class SparseInt8::FewRows final : public RowBlocks {
       const std::int64_t g = (block.column + j) / kPanel;
       for (std::int64_t i = 0; i < block.rows; ++i) {
         alignas(64) std::int32_t sums[kPanel];
-        product_.gather(g, rows_.row(block.row + i), gathered_.as<std::int8_t>());
-        active_kernels().sparse_int8->row({gathered_.as<std::int8_t>(),
+        const std::int8_t* row = rows_.row(block.row + i);
+        if (!in_fours_) product_.gather(g, row, gathered_.as<std::int8_t>());
+        active_kernels().sparse_int8->row({in_fours_ ? row : gathered_.as<std::int8_t>(),
+                                           in_fours_ ? product_.positions_.data() + product_.starts_[g] : nullptr,
                                            product_.panels_.as<std::int8_t>() + product_.panel_starts_[g],
                                            (product_.count(g) + 3) / 4, sums});
         rescale(sums, product_.weight_, g, rows_.scale(block.row + i), block.sums + i * block.stride + j);
@@ -124,6 +125,7 @@ class SparseInt8::FewRows final : public RowBlocks {
  private:
   const SparseInt8& product_;
   const QuantRows& rows_;
+  bool in_fours_;
   Tensor gathered_;
 };
 
@@ -137,6 +139,8 @@ class SparseInt8::Rows final : public RowBlocks {
         stride_(rounded_up(product.most_steps_, kernels::kDepthStep) * sizeof(std::int16_t) + kApart),
         prepared_(DType::i8, {rounded_up(most_rows, kernels::kRowStep), stride_}) {
     if (!kernel_.limited) return;
+    fours_ = Tensor::uninitialized(
+        DType::u8, {rounded_up(product.most_steps_, kernels::kDepthStep) * kernels::kFoursRows});
     transposed_ = Tensor(DType::i8, {rows.k, kernels::kMostRows});
     whole_ = Tensor(DType::i8, {rounded_up(most_rows, kernels::kRowStep), rounded_up(rows.k, kernels::kDepthStep)});
   }
@@ -172,12 +176,26 @@ class SparseInt8::Rows final : public RowBlocks {
     const PackedInt8& packed = group.matrix->packed();
     const kernels::IntRoute& route = packed.narrow ? kernel_.narrow : kernel_.wide;
     const auto rows = static_cast<int>(block.rows);
+    if (kernel_.limited) return multiply_fours(g, packed, rows, sums);
     for (int i = 0; i < rows; ++i) {
       product_.gather(g, rows_.row(block.row + i), gathered_.as<std::int8_t>());
       route.prepare_row(gathered_.as<std::int8_t>(), product_.count(g), prepared_.as<std::int8_t>() + i * stride_);
     }
     route.tile({prepared_.as<std::int8_t>(), stride_, packed.panels.as<std::int8_t>(),
                 group.matrix->column_sums().as<std::int32_t>(), sums, kPanel, group.matrix->depth(), rows});
+  }
+
+  void multiply_fours(std::int64_t g, const PackedInt8& packed, int rows, std::int32_t* sums) {
+    const kernels::SparseInt8Table& kernel = *active_kernels().sparse_int8;
+    const Group& group = product_.groups_[static_cast<std::size_t>(g)];
+    const std::int64_t fours = group.matrix->depth() / 4;
+    for (int first = 0; first < rows; first += kernels::kFoursRows) {
+      kernel.fours({transposed_.as<std::int8_t>() + first, product_.positions_.data() + product_.starts_[g],
+                    product_.count(g), fours, fours_.as<std::uint8_t>()});
+      kernel.tile({fours_.as<std::uint8_t>(), fours, packed.panels.as<std::int8_t>(),
+                   packed.narrow ? group.matrix->column_sums().as<std::int32_t>() : nullptr, sums + first * kPanel,
+                   std::min(kernels::kFoursRows, rows - first)});
+    }
     if (packed.first.empty()) return;
     kernel_.add_excess({transposed_.as<std::int8_t>(), group.excess_k.data(), packed.excess_values.data(),
                         packed.first.data(), sums, kPanel, rows});
@@ -188,7 +206,7 @@ class SparseInt8::Rows final : public RowBlocks {
   const kernels::IntGemmTable& kernel_;
   Tensor gathered_;
   std::int64_t stride_;
-  Tensor prepared_, whole_, transposed_;
+  Tensor prepared_, whole_, transposed_, fours_;
 };
 
 void SparseInt8::forward(const ConstTensorView& x, const TensorView& y, const ConstTensorView& bias) const {
