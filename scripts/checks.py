@@ -140,6 +140,8 @@ def exhaustive() -> str:
 
 def kills() -> str:
     return run(sys.executable, "-m", "pytest", "tests/test_compress_plan.py", "-k", "killed", PETRAIN_KILLS="100")
+
+
 def certificates() -> str:
     return run(sys.executable, "tests/fuzz_certificates.py", 10_000)
 

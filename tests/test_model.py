@@ -168,7 +168,7 @@ HOSTILE = [
     ({"version": 1, "layers": [{"type": "conv"}]}, {}, 'expected type linear or relu, got "conv"'),
     ({"version": 1, "layers": [{"type": "relu"}]}, {}, 'the tensor "0.bias" belongs to no layer'),
     (changed(weight={}), {}, 'expected the key "format"'),
-    (changed(weight={"format": "int3"}), {}, 'expected format float32, int8, quantized, low_rank or residual, got "int3"'),
+    (changed(weight={"format": "int3"}), {}, 'expected format float32, int8, quantized, low_rank, residual or sparse, got "int3"'),
     (changed(weight={"format": "quantized"}), {}, 'format: expected the key "bits"'),
     (changed(weight={"format": "int8"}), {}, 'expected a tensor named "0.weight.values"'),
     (changed(weight=INT4), {}, 'expected a tensor named "0.weight.values"'),

@@ -98,12 +98,22 @@ std::string linear_text(const Linear& layer) {
          (layer.has_bias() ? "" : ", bias=False") + ")";
 }
 
+// What a Python object of this type works with.
+template <class Core>
+std::shared_ptr<Core> core_of(const py::object& object, const std::string& type) {
+  if (py::hasattr(object, "_core") && py::isinstance<Core>(object.attr("_core"))) {
+    return object.attr("_core").cast<std::shared_ptr<Core>>();
+  }
+  throw py::type_error("values: expected a " + type + ", got " +
+                       py::type::of(object).attr("__name__").cast<std::string>());
+}
+
 void register_weights(py::module_& module) {
   py::class_<Weight, std::shared_ptr<Weight>>(
       module, "Weight", "The weight of a linear layer, a float32 matrix (out, in) in the form in which it is stored.")
       .def_property_readonly("format", &Weight::format,
                              "\"float32\", \"int8\" (a scale for each output), \"quantized\" (integers in another "
-                             "way), \"low_rank\" or \"residual\".")
+                             "way), \"low_rank\", \"residual\" or \"sparse\".")
       .def_property_readonly("shape",
                              [](const Weight& self) { return py::make_tuple(self.out_features(), self.in_features()); })
       .def_property_readonly("nbytes", &weight_bytes, "Bytes that it is stored in.")
@@ -125,11 +135,7 @@ void register_weights(py::module_& module) {
       module, "QuantWeight",
       "Stored as int8 or int4 (out, in), with scales along axis 0 or one for all; the inputs are quantized row by row.")
       .def(py::init([](const py::object& values) {
-             if (!py::hasattr(values, "_core")) {
-               throw py::type_error("values: expected a petrain.quant.QuantTensor, got " +
-                                    py::type::of(values).attr("__name__").cast<std::string>());
-             }
-             return std::make_shared<QuantWeight>(values.attr("_core").cast<std::shared_ptr<QuantTensor>>());
+             return std::make_shared<QuantWeight>(core_of<QuantTensor>(values, "petrain.quant.QuantTensor"));
            }),
            py::arg("values"), "Holds a petrain.quant.QuantTensor (out, in), without a copy.")
       .def_property_readonly(
@@ -139,6 +145,19 @@ void register_weights(py::module_& module) {
             return type.attr("_from_core")(self.shared_values());
           },
           "The petrain.quant.QuantTensor, without a copy.");
+  py::class_<SparseWeight, Weight, std::shared_ptr<SparseWeight>>(
+      module, "SparseWeight",
+      "Stored without its zeros; float32 values are trained, and what is not stored stays zero.")
+      .def(py::init([](const py::object& values) {
+             return std::make_shared<SparseWeight>(core_of<SparseTensor>(values, "petrain.sparse.SparseTensor"));
+           }),
+           py::arg("values"), "Holds a petrain.sparse.SparseTensor (out, in), without a copy.")
+      .def_property_readonly(
+          "values",
+          [](const SparseWeight& self) {
+            return py::module_::import("petrain.sparse").attr("SparseTensor")(self.values());
+          },
+          "The petrain.sparse.SparseTensor, without a copy.");
   py::class_<LowRankWeight, Weight, std::shared_ptr<LowRankWeight>>(
       module, "LowRankWeight", "W = A B with A (out, rank) and B (rank, in), each a Weight in a form of its own.")
       .def(py::init<std::shared_ptr<Weight>, std::shared_ptr<Weight>>(), py::arg("a"), py::arg("b"))

@@ -23,6 +23,7 @@ void register_quant_conv(py::module_& module);
 void register_quant_linear(py::module_& module);
 void register_quant_rnn(py::module_& module);
 void register_rounding(py::module_& module);
+void register_sparse(py::module_& module);
 void register_tensor_steps(py::module_& module);
 
 }  // namespace petrain::python

@@ -15,6 +15,7 @@ PYBIND11_MODULE(_core, module) {
   petrain::python::register_calibrate(module);
   petrain::python::register_rounding(module);
   petrain::python::register_prune(module);
+  petrain::python::register_sparse(module);
   petrain::python::register_lowrank(module);
   petrain::python::register_lowrank_linear(module);
   petrain::python::register_knapsack(module);

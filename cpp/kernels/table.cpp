@@ -22,6 +22,8 @@ extern const QuantTable PETRAIN_BASE_TABLE(quant);
 extern const QuantFormatTable PETRAIN_BASE_TABLE(quant_format);
 extern const ReduceTable PETRAIN_BASE_TABLE(reduce);
 extern const RnnTable PETRAIN_BASE_TABLE(rnn);
+extern const SparseTable PETRAIN_BASE_TABLE(sparse);
+extern const SparseInt8Table PETRAIN_BASE_TABLE(sparse_int8);
 extern const WideTable PETRAIN_BASE_TABLE(wide);
 
 extern const KernelTable PETRAIN_TABLE(kernels) = {
@@ -42,6 +44,8 @@ extern const KernelTable PETRAIN_TABLE(kernels) = {
     .quant_format = &PETRAIN_BASE_TABLE(quant_format),
     .reduce = &PETRAIN_BASE_TABLE(reduce),
     .rnn = &PETRAIN_BASE_TABLE(rnn),
+    .sparse = &PETRAIN_BASE_TABLE(sparse),
+    .sparse_int8 = &PETRAIN_BASE_TABLE(sparse_int8),
     .wide = &PETRAIN_BASE_TABLE(wide),
 };
 

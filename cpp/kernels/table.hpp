@@ -17,6 +17,8 @@
 #include "quant_format.hpp"
 #include "reduce.hpp"
 #include "rnn.hpp"
+#include "sparse.hpp"
+#include "sparse_int8.hpp"
 #include "wide.hpp"
 
 namespace petrain::kernels {
@@ -39,6 +41,8 @@ struct KernelTable {
   const QuantFormatTable* quant_format;
   const ReduceTable* reduce;
   const RnnTable* rnn;
+  const SparseTable* sparse;
+  const SparseInt8Table* sparse_int8;
   const WideTable* wide;
 };
 

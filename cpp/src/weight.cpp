@@ -1,9 +1,12 @@
 #include "petrain/weight.hpp"
 
+#include <cstring>
+
 #include "checks.hpp"
 #include "gemm.hpp"
 #include "isa.hpp"
 #include "petrain/frozen_weight.hpp"
+#include "sparse_graph.hpp"
 
 namespace petrain {
 namespace {
@@ -141,6 +144,30 @@ Tensor LowRankWeight::dense() const {
   Tensor result = Tensor::uninitialized(DType::f32, {out_features(), in_features()});
   gemm(matrix(a), matrix(b), result.as<float>(), in_features());
   return result;
+}
+
+SparseWeight::SparseWeight(std::shared_ptr<SparseTensor> values) : values_(std::move(values)), layer_(values_) {}
+
+void SparseWeight::forward(const Tensor& x, const float* bias, Tensor& y, Tape*) const {
+  layer_.forward(x.view(), y.view(), with_bias(bias, out_features()).bias);
+}
+
+void SparseWeight::backward(const Tensor& x, const Tensor& dy, Tensor* dx, Tape&) {
+  if (trained()) {
+    const SparseLinear::Gradients found =
+        layer_.backward(dy.view(), x.view(), dx == nullptr ? TensorView{} : dx->view());
+    std::memcpy(like(gradient_, values_->values).as<float>(), found.values.as<float>(), found.values.nbytes());
+  } else if (dx != nullptr) {
+    const Tensor values = dense();
+    gemm(matrix(dy), matrix(values), dx->as<float>(), in_features());
+  }
+}
+
+void SparseWeight::collect(const std::string& name, std::vector<NamedTensor>& tensors) {
+  for_each_part(*values_, [&](const std::string& part, Tensor& tensor) {
+    const bool is_trained = trained() && &tensor == &values_->values;
+    tensors.push_back({name + "." + part, &tensor, is_trained ? &gradient_ : nullptr});
+  });
 }
 
 }  // namespace petrain

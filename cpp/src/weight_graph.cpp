@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "quote.hpp"
+#include "sparse_graph.hpp"
 
 namespace petrain {
 namespace {
@@ -21,6 +22,7 @@ json describe(const Weight& weight) {
   json graph = {{"format", weight.format()}};
   const auto* integers = dynamic_cast<const QuantWeight*>(&weight);
   if (integers != nullptr && integers->values().spec != QuantSpec{}) graph.update(describe(integers->values()));
+  if (const auto* sparse = dynamic_cast<const SparseWeight*>(&weight)) graph.update(describe(*sparse->values()));
   if (const auto* pair = dynamic_cast<const LowRankWeight*>(&weight)) {
     graph["a"] = describe(*pair->a());
     graph["b"] = describe(*pair->b());
@@ -55,7 +57,10 @@ std::shared_ptr<Weight> weight_from(const json& graph, const std::string& name, 
     return std::make_shared<ResidualWeight>(std::move(base), std::move(a),
                                             quantized_from(part("b"), name + ".b", tensors));
   }
-  throw std::invalid_argument(name + ": expected format float32, int8, quantized, low_rank or residual, got " +
+  if (format == "sparse") {
+    return std::make_shared<SparseWeight>(std::make_shared<SparseTensor>(sparse_tensor_from(graph, name, tensors)));
+  }
+  throw std::invalid_argument(name + ": expected format float32, int8, quantized, low_rank, residual or sparse, got " +
                               quote(format));
 }
 

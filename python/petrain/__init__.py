@@ -8,7 +8,7 @@
 4.899
 """
 
-from petrain import compress, distill, files, lora, lowrank, nn, optim, prune, quant
+from petrain import compress, distill, files, lora, lowrank, nn, optim, prune, quant, sparse
 from petrain._core import Error, __version__, cpu_info, get_num_threads, set_num_threads
 from petrain._install import get_cmake_dir, get_include
 from petrain.accumulate import GradAccumulator
@@ -34,4 +34,5 @@ __all__ = [
     "quant",
     "save",
     "set_num_threads",
+    "sparse",
 ]

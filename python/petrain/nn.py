@@ -31,6 +31,7 @@ from petrain._core import (
     ReLU,
     ResidualWeight,
     Sequential,
+    SparseWeight,
     Weight,
     manual_seed,
 )
@@ -44,6 +45,7 @@ __all__ = [
     "ReLU",
     "ResidualWeight",
     "Sequential",
+    "SparseWeight",
     "Weight",
     "cross_entropy",
     "init",

@@ -27,9 +27,10 @@ constexpr Operator kOperators[] = {digests::update_rules,        digests::adafac
                                    digests::initial_values,      digests::convolutions,   digests::quantized_formats,
                                    digests::calibration,         digests::rounding,       digests::quantized_layers,
                                    digests::recurrent,           digests::embedding_rows, digests::fake_quantization,
-                                   digests::distillation_losses, digests::pruning,        digests::plans};
+                                   digests::distillation_losses, digests::pruning,        digests::plans,
+                                   digests::sparse_layers};
 constexpr Operator kProducts[] = {digests::quantization, digests::layers, digests::convolutions,
-                                  digests::quantized_layers, digests::recurrent};
+                                  digests::quantized_layers, digests::recurrent, digests::sparse_layers};
 
 std::vector<std::string> lines_of(std::span<const Operator> operators) {
   std::vector<std::string> lines;

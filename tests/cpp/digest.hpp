@@ -96,6 +96,8 @@ void layers(const Emit& emit);
 void initial_values(const Emit& emit);
 // digest_prune.cpp
 void pruning(const Emit& emit);
+// digest_sparse.cpp
+void sparse_layers(const Emit& emit);
 // digest_knapsack.cpp
 void plans(const Emit& emit);
 // digest_quant.cpp

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "petrain/quant_linear.hpp"
+#include "petrain/sparse.hpp"
 #include "petrain/tensor.hpp"
 
 namespace petrain {
@@ -118,6 +119,28 @@ class ResidualWeight final : public Weight {
 
  private:
   std::shared_ptr<QuantWeight> base_, a_, b_;
+};
+
+// Without its zeros. float32 values are trained: what is not stored stays zero.
+class SparseWeight final : public Weight {
+ public:
+  explicit SparseWeight(std::shared_ptr<SparseTensor> values);  // (out, in)
+
+  const char* format() const override { return "sparse"; }
+  std::int64_t out_features() const override { return values_->shape[0]; }
+  std::int64_t in_features() const override { return values_->shape[1]; }
+  void forward(const Tensor& x, const float* bias, Tensor& y, Tape* tape) const override;
+  void backward(const Tensor& x, const Tensor& dy, Tensor* dx, Tape& tape) override;
+  void collect(const std::string& name, std::vector<NamedTensor>& tensors) override;
+  Tensor dense() const override { return petrain::dense(*values_); }
+  const std::shared_ptr<SparseTensor>& values() const { return values_; }
+
+ private:
+  bool trained() const { return values_->scale.empty(); }
+
+  std::shared_ptr<SparseTensor> values_;
+  SparseLinear layer_;
+  Tensor gradient_;
 };
 
 }  // namespace petrain

@@ -80,7 +80,7 @@ def rows(scores: Array, sparsity: float) -> Mask:
     return _greatest(array, array.shape[1], kept_of(array.shape[1], sparsity))
 
 
-def n_m(scores: Array, n: int, m: int) -> Mask:
+def n_m(scores: Array, n: int, m: int, *, group: int = 1) -> Mask:
     """Keep n of every m neighbours along the last axis: 2:4 and 4:8 are what processors and kernels know.
 
     Source: Mishra et al., arXiv 2104.08378.
@@ -89,6 +89,8 @@ def n_m(scores: Array, n: int, m: int) -> Mask:
         scores: float32, the last axis a multiple of ``m``.
         n: how many stay, from 0 to ``m``.
         m: neighbours, at least 1.
+        group: so many outputs, neighbours along the first axis, keep the same, by their mean scores: what
+            :mod:`petrain.sparse` runs fast. The scores are then a matrix, and ``group`` divides the outputs.
 
     Raises:
         ValueError: dtype or shape is not as said, a score is NaN or infinite, or a number is out of range.
@@ -96,9 +98,15 @@ def n_m(scores: Array, n: int, m: int) -> Mask:
     Example:
         >>> n_m(np.array([1, 4, 3, 2, 0, 0, 0, 0], np.float32), 2, 4)
         array([False,  True,  True, False,  True,  True, False, False])
+        >>> n_m(np.array([[3, 2], [0, 2]], np.float32), 1, 2, group=2)
+        array([[False,  True],
+               [False,  True]])
     """
     array, m = floats("scores", scores), integer("m", m, 1)
-    n = integer("n", n, 0, m)
+    n, group = integer("n", n, 0, m), integer("group", group, 1)
+    if group > 1:
+        means = _core.block_means(floats("scores", scores, ndim=2), group, 1)
+        return n_m(means, n, m).repeat(group, axis=0)
     if array.ndim == 0 or array.shape[-1] % m:
         raise ValueError(f"scores: expected a last axis that is a multiple of {m}, got shape {array.shape}")
     return _greatest(array, m, n)
