@@ -1,4 +1,5 @@
-"""The planner's solver, 200 layers of 100 options, against a second and against scipy's mixed-integer solver (HiGHS).
+"""The planner: what it says a model takes against what it takes, and its solver, 200 layers of 100 options, against a
+second and against scipy's mixed-integer solver (HiGHS).
 
     python bench/bench_planner.py [--threads 1] [--json out.json]
 
@@ -8,8 +9,13 @@ it takes longer than ten seconds it is stopped, and its time counts as that. pet
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
+
 import common
 import numpy as np
+import petrain
+from petrain import compress, nn
 from petrain.compress import Knapsack, knapsack
 
 try:
@@ -55,9 +61,40 @@ def highs(costs: np.ndarray, errors: np.ndarray, budget: int) -> float:
     return float(found.fun) if found.fun is not None else float("inf")
 
 
+def predicted_times(report: common.Report, threads: Sequence[int], rounds: int) -> None:
+    """What a plan says a run takes, against what it takes: one row through the model that is built."""
+    rng = np.random.default_rng(0)
+    for widths in ((784, 256, 128, 10), (1024,) * 5):
+        pairs = list(itertools.pairwise(widths))
+        layers = [layer for i, (k, n) in enumerate(pairs) for layer in (nn.Linear(k, n, seed=i), nn.ReLU())]
+        model = nn.Sequential(*layers[:-1])
+        x = rng.standard_normal((200, widths[0]), np.float32)
+        for count in threads:
+            petrain.set_num_threads(count)
+            scores = compress.score_model(model, x, timed=True)
+            whole = scores.plan(budget_ms=1e6).seconds
+            assert whole is not None
+            for part in (1, 0.5, 0.3):
+                try:
+                    plan = scores.plan(budget_ms=1e3 * part * whole * (1 + 1e-6))
+                except ValueError:  # nothing is as fast
+                    continue
+                assert plan.seconds is not None
+                small = compress.build_model(plan, model, x)
+                times = common.race({"model": lambda m=small, x=x: m(x[:1])}, rounds, at_least=0.02)  # type: ignore[misc]
+                seconds = times.seconds["model"]
+                ratio = plan.seconds / times.median("model")
+                work = f"{'-'.join(map(str, widths))}, {part:.0%} of the time"
+                print(f"{work}: predicted {plan.seconds * 1e6:.1f} µs, measured {times.median('model') * 1e6:.1f} µs")
+                off = 1 - abs(ratio - 1)
+                spread = (off, plan.seconds / max(seconds), plan.seconds / min(seconds))
+                report.add(work, count, spread, "1 - how far off the prediction is", 0.85, " ")
+
+
 def main() -> None:
     arguments = common.arguments(__doc__ or "")
     report = common.Report("planner")
+    predicted_times(report, arguments.threads, arguments.rounds)
     for name, (costs, errors) in problems().items():
         for part in (0.1, 0.4):
             least, most = int(costs.min(axis=1).sum()), int(costs.max(axis=1).sum())

@@ -162,19 +162,6 @@ def _observed(samples: Samples | None) -> quant.HessianObserver | None:
     return None if samples is None else samples.hessian
 
 
-CANDIDATES: tuple[Candidate, ...] = (
-    Dense(),
-    Quantized(8),
-    Quantized(4),
-    Quantized(4, 32),
-    Quantized(4, 64),
-    Quantized(8, residual_rank=8),
-    Quantized(4, 32, residual_rank=8),
-    Quantized(4, 64, residual_rank=8),
-    *(Factorized(part / 32, bits) for bits in (32, 8) for part in (1, 2, 3, 4, 6, 8, 12, 16)),
-)
-
-
 def forward_of(weight: nn.Weight, bias: np.ndarray | None = None, *after: nn.Layer) -> nn.Sequential:
     """The layer of a weight, and those that come after it."""
     return nn.Sequential(nn.Linear.from_weight(weight, bias), *after)

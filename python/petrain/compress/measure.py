@@ -9,8 +9,9 @@ from pathlib import Path
 
 from petrain import _core, nn
 from petrain._params import Array
-from petrain.compress.candidates import CANDIDATES, Candidate, Dense, Samples
+from petrain.compress.candidates import Candidate, Dense, Samples
 from petrain.compress.choose import Scores, check_budget
+from petrain.compress.defaults import CANDIDATES
 from petrain.compress.journal import Journal
 from petrain.compress.layout import weights_file
 from petrain.compress.plan import Option, Plan

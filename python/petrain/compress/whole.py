@@ -9,8 +9,9 @@ import numpy as np
 
 from petrain import nn
 from petrain._params import Array
-from petrain.compress.candidates import CANDIDATES, Candidate, forward_of
+from petrain.compress.candidates import Candidate, forward_of
 from petrain.compress.choose import Scores, check_budget
+from petrain.compress.defaults import CANDIDATES
 from petrain.compress.layout import model_file
 from petrain.compress.measure import OnScore, build_jobs, score_jobs
 from petrain.compress.plan import Plan

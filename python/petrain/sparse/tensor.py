@@ -128,7 +128,9 @@ class SparseTensor:
         return cls(_core.SparseTensor.from_parts(*parts))
 
     def __repr__(self) -> str:
-        pattern = f"block={self.block}" if self.n_m is None else "n={}, m={}".format(*self.n_m) + f", group={self.group}"
+        pattern = (
+            f"block={self.block}" if self.n_m is None else "n={}, m={}".format(*self.n_m) + f", group={self.group}"
+        )
         return f"SparseTensor(shape={self.shape}, bits={self.bits}, {pattern})"
 
 
