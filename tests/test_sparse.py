@@ -229,7 +229,7 @@ MASK = np.ones((32, 32), bool)
         (lambda: sparse.compress(W, MASK, block=(16, 1), bits=4), ValueError, "bits: expected 8 or 32, got 4"),
         (lambda: sparse.compress(W, MASK, block=(8, 1), bits=8), ValueError, "group: expected 16 outputs with 8 bits"),
         (lambda: sparse.compress(W * np.inf, MASK, block=(8, 1)), ValueError, "w: expected finite values"),
-        (lambda: sparse.compress(W, MASK, block=(16, 8)), ValueError, "w: expected to save bytes, got 4140 as blocks"),
+        (lambda: sparse.compress(W, MASK, block=(16, 8)), ValueError, "w: expected fewer bytes than the 4096 of a dense weight, got"),
         (lambda: sparse.linear(W, W), TypeError, "w: expected a SparseTensor, got ndarray"),
         (lambda: sparse.linear_backward(W, W, n_m(W, 2, 4, bits=8)[0]), ValueError, "w: expected 32 bits, got 8"),
         (lambda: sparse.linear(W[:, :16].copy(), n_m(W, 2, 4)[0]), ValueError, "x: expected shape"),

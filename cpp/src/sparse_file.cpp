@@ -110,9 +110,8 @@ void save_sparse(const std::string& path, const std::map<std::string, const Spar
     const std::string& name = given;
     weight->validate();
     formats[name] = describe(*weight);
-    for_each_part(*weight, [&](const std::string& part, const Tensor& tensor) {
-      tensors[name + "." + part] = tensor.view();
-    });
+    for_each_part(*weight,
+                  [&](const std::string& part, const Tensor& tensor) { tensors[name + "." + part] = tensor.view(); });
     if (!weight->scale.empty()) tensors[name + ".scale"] = weight->scale.view();
   }
   const json graph = {{"version", kVersion}, {"weights", std::move(formats)}};

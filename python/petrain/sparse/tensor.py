@@ -11,7 +11,9 @@ from petrain._numbers import integer
 from petrain._params import Array, Floats
 from petrain.prune._checks import floats, mask_bytes
 from petrain.prune.masks import Mask
-from petrain.sparse.pays import pays
+from petrain.sparse.pays import most_density
+
+BATCHES = (1, 8, 64)  # that are asked for
 
 
 class SparseTensor:
@@ -111,6 +113,14 @@ class SparseTensor:
         """The bytes of what is stored: values, scales and positions."""
         return self._core.nbytes
 
+    def pays(self, batch: int) -> bool:
+        """Whether a layer on it is faster than a dense one of as many bits for so many rows, by
+        :func:`most_density`."""
+        fours = self.block is not None and self.block[1] % 4 == 0
+        windows = self.n_m is not None and 16 % self.n_m[1] == 0 and self.shape[1] % 16 == 0
+        scattered = not (fours or windows)
+        return self.density <= most_density(batch, bits=self.bits, group=self.group, scattered=scattered)
+
     def dense(self) -> Floats:
         """The weight as a new float32 array, (N, K), with zeros where nothing is stored."""
         return self._core.dense()
@@ -163,8 +173,8 @@ def compress(
             N and K; a block of which the mask has something is stored.
         bits: 32: float32. 8: int8, with a scale for each output, as :func:`petrain.quant.quantize` has it; in groups of
             16 outputs.
-        force: also where it saves no bytes, or where :func:`pays` says that it runs slower than the dense weight
-            for every batch.
+        force: also where it saves no bytes, or where :func:`most_density` says that a layer on it is slower than a dense
+            one for every batch.
 
     Raises:
         ValueError: dtype, shape or an option is not as said, a value is NaN or infinite, the mask has more than n of m,
@@ -205,11 +215,11 @@ def _pattern(n: int | None, m: int | None, group: int, block: Any) -> tuple[int,
 def _require_worth(small: SparseTensor) -> None:
     rows, inputs = small.shape
     dense = rows * inputs * small.bits // 8 + (4 * rows if small.bits == 8 else 0)
-    form = f"{small.n_m[0]}:{small.n_m[1]}" if small.n_m else f"blocks of {small.group} x {small.block[1]}"  # type: ignore[index]
     if small.nbytes >= dense:
-        raise ValueError(f"w: expected to save bytes, got {small.nbytes} as {form}, {dense} dense; force=True does it")
-    if not any(pays(small, batch) for batch in (1, 8, 64)):
+        raise ValueError(f"w: expected fewer bytes than the {dense} of a dense weight, got {small.nbytes}; force=True does it")
+    if not any(small.pays(batch) for batch in BATCHES):
+        most = max(most_density(batch, bits=small.bits, group=small.group) for batch in BATCHES)
         raise ValueError(
-            f"w: expected to run faster than dense, which {form} with {small.density:.0%} stored in groups of "
-            f"{small.group} does not; force=True does it"
+            f"w: expected at most {most:.0%} to be stored in groups of {small.group}, beyond which the dense layer is "
+            f"faster, got {small.density:.0%}; force=True does it"
         )
