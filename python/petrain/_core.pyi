@@ -29,6 +29,8 @@ __all__: list[str] = [
     "QuantTensor",
     "ReLU",
     "Sequential",
+    "SparseLinear",
+    "SparseTensor",
     "StepInfo",
     "TensorSteps",
     "Weight",
@@ -66,6 +68,7 @@ __all__: list[str] = [
     "kl_div",
     "load_model",
     "load_quant",
+    "load_sparse",
     "low_rank_int8",
     "low_rank_linear",
     "low_rank_linear_backward",
@@ -85,10 +88,13 @@ __all__: list[str] = [
     "rules",
     "save_model",
     "save_quant",
+    "save_sparse",
     "set_num_threads",
     "soft_cross_entropy",
     "solve_knapsack",
+    "sparse_compress",
     "sparse_gpt",
+    "sparse_nbytes",
     "svd",
     "write_safetensors",
 ]
@@ -383,6 +389,47 @@ class ColumnSquares:
     def sums(self) -> numpy.ndarray: ...
     @property
     def count(self) -> int: ...
+
+class SparseTensor:
+    @staticmethod
+    def from_parts(
+        values: typing.Any,
+        scale: typing.Any,
+        positions: typing.Any,
+        columns: typing.Any,
+        starts: typing.Any,
+        shape: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex],
+        group: typing.SupportsInt | typing.SupportsIndex,
+        n: typing.SupportsInt | typing.SupportsIndex,
+        m: typing.SupportsInt | typing.SupportsIndex,
+        inputs: typing.SupportsInt | typing.SupportsIndex,
+    ) -> SparseTensor: ...
+    def clone(self) -> SparseTensor: ...
+    def dense(self) -> numpy.ndarray: ...
+    @property
+    def columns(self) -> typing.Any: ...
+    @property
+    def nbytes(self) -> int: ...
+    @property
+    def pattern(self) -> tuple[int, int, int, int]: ...
+    @property
+    def positions(self) -> typing.Any: ...
+    @property
+    def scale(self) -> typing.Any: ...
+    @property
+    def shape(self) -> tuple: ...
+    @property
+    def starts(self) -> typing.Any: ...
+    @property
+    def values(self) -> typing.Any: ...
+
+class SparseLinear:
+    def __init__(self, weight: SparseTensor) -> None: ...
+    def backward(self, gradient: typing.Any, x: typing.Any, need_x: bool) -> tuple:
+        """
+        The gradients of x, of the values and of a bias.
+        """
+    def forward(self, x: typing.Any, bias: typing.Any) -> numpy.ndarray: ...
 
 class Weight:
     """
@@ -721,6 +768,7 @@ def kl_div(
 ) -> tuple: ...
 def load_model(path: os.PathLike | str | bytes) -> Sequential: ...
 def load_quant(path: typing.Any) -> dict: ...
+def load_sparse(path: typing.Any) -> dict: ...
 def low_rank_int8(
     x: typing.Any,
     a: QuantLinear,
@@ -823,6 +871,7 @@ def rules() -> dict:
 
 def save_model(model: Sequential, path: os.PathLike | str | bytes) -> None: ...
 def save_quant(path: typing.Any, arrays: collections.abc.Mapping[str, QuantTensor]) -> None: ...
+def save_sparse(path: typing.Any, weights: collections.abc.Mapping[str, SparseTensor]) -> None: ...
 def set_num_threads(count: typing.SupportsInt | typing.SupportsIndex) -> None:
     """
     Set the most threads that one call may use. Raises ValueError where count < 1.
@@ -841,6 +890,15 @@ def solve_knapsack(
     (options, cost, error, lower_bound, gap); the options of all layers in a row, so many of each.
     """
 
+def sparse_compress(
+    w: typing.Any,
+    mask: typing.Any,
+    group: typing.SupportsInt | typing.SupportsIndex,
+    n: typing.SupportsInt | typing.SupportsIndex,
+    m: typing.SupportsInt | typing.SupportsIndex,
+    columns: typing.SupportsInt | typing.SupportsIndex,
+    bits: typing.SupportsInt | typing.SupportsIndex,
+) -> SparseTensor: ...
 def sparse_gpt(
     w: typing.Any,
     hessian: HessianObserver,
@@ -848,6 +906,15 @@ def sparse_gpt(
     keep: typing.SupportsInt | typing.SupportsIndex,
     damping: typing.SupportsFloat | typing.SupportsIndex,
 ) -> tuple: ...
+def sparse_nbytes(
+    shape: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex],
+    group: typing.SupportsInt | typing.SupportsIndex,
+    n: typing.SupportsInt | typing.SupportsIndex,
+    m: typing.SupportsInt | typing.SupportsIndex,
+    columns: typing.SupportsInt | typing.SupportsIndex,
+    bits: typing.SupportsInt | typing.SupportsIndex,
+    blocks: typing.SupportsInt | typing.SupportsIndex,
+) -> int: ...
 def svd(
     a: typing.Any,
     k: typing.SupportsInt | typing.SupportsIndex,
