@@ -85,8 +85,8 @@ void register_sparse(py::module_& module) {
                                auto& w = self.cast<SparseTensor&>();
                                return part(w.values, self, w.values.dtype() == DType::f32);
                              })
-      .def_property_readonly(
-          "scale", [](const py::object& self) { return part(self.cast<SparseTensor&>().scale, self, false); })
+      .def_property_readonly("scale",
+                             [](const py::object& self) { return part(self.cast<SparseTensor&>().scale, self, false); })
       .def_property_readonly(
           "positions", [](const py::object& self) { return part(self.cast<SparseTensor&>().positions, self, false); })
       .def_property_readonly(
@@ -108,8 +108,7 @@ void register_sparse(py::module_& module) {
       [](py::handle w, py::handle mask, std::int64_t group, std::int64_t n, std::int64_t m, std::int64_t columns,
          int bits) {
         const ArrayRef array = borrow(w, "w", Access::read), keep = borrow(mask, "mask", Access::read);
-        return without_gil(
-            [&] { return compress(array.view, keep.view, pattern_from(group, n, m, columns), bits); });
+        return without_gil([&] { return compress(array.view, keep.view, pattern_from(group, n, m, columns), bits); });
       },
       py::arg("w"), py::arg("mask"), py::arg("group"), py::arg("n"), py::arg("m"), py::arg("columns"), py::arg("bits"));
   module.def(

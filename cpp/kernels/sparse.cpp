@@ -208,11 +208,11 @@ __attribute__((noinline)) void add_outputs(const float* x, const SparseSteps* gr
 template <int vectors = 1>
 void lanes(const SparseLanesArgs& args) {
   if (args.lanes == vectors * kWidth) {
-    in_turns<together(vectors)>(
-        args.groups, args.together, 1, false,
-        [&](auto many, int first, const SparseSteps* groups, ptrdiff_t steps, bool accumulate) {
-          add_outputs<vectors, decltype(many)::value>(args.x, groups, steps, args.y + first * args.lanes, accumulate);
-        });
+    in_turns<together(vectors)>(args.groups, args.together, 1, false,
+                                [&](auto many, int first, const SparseSteps* groups, ptrdiff_t steps, bool accumulate) {
+                                  add_outputs<vectors, decltype(many)::value>(args.x, groups, steps,
+                                                                              args.y + first * args.lanes, accumulate);
+                                });
   } else if constexpr (vectors < kMostVectors) {
     lanes<vectors + 1>(args);
   }
@@ -256,7 +256,7 @@ void value_gradient(const SparseValueGradientArgs& args) {
 
 }  // namespace
 
-extern const SparseTable PETRAIN_TABLE(sparse) = {most_rows, kWidth, kMostVectors * kWidth, rows, lanes<1>,
-                                                  input_gradient, value_gradient};
+extern const SparseTable PETRAIN_TABLE(sparse) = {most_rows, kWidth,         kMostVectors * kWidth, rows,
+                                                  lanes<1>,  input_gradient, value_gradient};
 
 }  // namespace petrain::kernels

@@ -9,8 +9,8 @@
 
 namespace petrain::kernels {
 
-constexpr int kWindow = 16;        // inputs
-constexpr int kGatherSlack = 16;   // bytes that may be written after the last, and read after the places
+constexpr int kWindow = 16;         // inputs
+constexpr int kGatherSlack = 16;    // bytes that may be written after the last, and read after the places
 constexpr int kSparseOutputs = 16;  // of a group of int8
 
 struct GatherArgs {
@@ -40,14 +40,14 @@ struct FoursArgs {
   const std::int8_t* transposed;  // as IntGemmTable::transpose makes it, from the first of these rows on
   const std::int32_t* positions;
   std::ptrdiff_t count;
-  std::ptrdiff_t fours;  // even; what is beyond `count` may be anything
+  std::ptrdiff_t fours;  // what is beyond `count` may be anything
   std::uint8_t* to;      // aligned to 32 bytes
 };
 
 // The narrow route of the dense product, for rows in this form. Without column_sums: exact for all from -127 to 127.
 struct FoursTileArgs {
   const std::uint8_t* fours;
-  std::ptrdiff_t count;             // of them, even
+  std::ptrdiff_t count;             // of them; even with column_sums
   const std::int8_t* panel;         // aligned to 32 bytes
   const std::int32_t* column_sums;  // Σ_s b[j][s]
   std::int32_t* sums;               // kSparseOutputs of them for a row, written up to a multiple of 4 rows

@@ -9,9 +9,9 @@
 namespace petrain {
 namespace {
 
-constexpr std::int64_t kCached = 4096;        // floats of x that stay in the first-level cache beside a group
-constexpr std::int64_t kRowsTogether = 96;    // rows whose packed x stays in the second-level cache
-constexpr std::int64_t kGroupsTogether = 16;  // in a unit of work
+constexpr std::int64_t kCached = 4096;         // floats of x that stay in the first-level cache beside a group
+constexpr std::int64_t kRowsTogether = 96;     // rows whose packed x stays in the second-level cache
+constexpr std::int64_t kGroupsTogether = 16;   // in a unit of work
 constexpr std::int64_t kSerialWork = 1 << 20;  // products below which a second thread is not worth waking
 
 std::int64_t parts(std::int64_t size, std::int64_t part) { return (size + part - 1) / part; }

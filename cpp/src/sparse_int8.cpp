@@ -15,12 +15,16 @@ using kernels::kPanel;
 using kernels::kWindow;
 static_assert(kernels::kSparseOutputs == kPanel);
 
-constexpr std::int64_t kApart = 64;   // bytes, so that equal places of rows lie in different cache sets
-constexpr std::int64_t kMostFew = 4;  // rows that are multiplied one by one
+constexpr std::int64_t kApart = 64;      // bytes, so that equal places of rows lie in different cache sets
+constexpr std::int64_t kMostFew = 4;     // rows that are multiplied one by one
+constexpr std::int64_t kMostSigned = 8;  // rows for which adding what was taken off costs more than it saves
 
 std::int64_t rounded_up(std::int64_t x, std::int64_t step) { return (x + step - 1) / step * step; }
 
 bool few(std::int64_t rows) { return rows <= kMostFew && active_kernels().sparse_int8->row != nullptr; }
+
+// Whether nothing is taken off.
+bool whole(std::int64_t rows) { return rows <= kMostSigned && active_kernels().sparse_int8->tile != nullptr; }
 
 }  // namespace
 
@@ -61,8 +65,7 @@ void SparseInt8::pack() const {
     parallel_for(weight_.groups(), [&](std::int64_t g) {
       if (count(g) == 0) return;
       Group& group = groups[static_cast<std::size_t>(g)];
-      group.matrix =
-          std::make_unique<IntMatrix>(values_.as<std::int8_t>() + starts_[g] * kPanel, kPanel, count(g));
+      group.matrix = std::make_unique<IntMatrix>(values_.as<std::int8_t>() + starts_[g] * kPanel, kPanel, count(g));
       group.matrix->column_sums();
       for (const std::int32_t k : group.matrix->packed().excess_k) {
         group.excess_k.push_back(positions_[static_cast<std::size_t>(starts_[g] + k)]);
@@ -139,8 +142,8 @@ class SparseInt8::Rows final : public RowBlocks {
         stride_(rounded_up(product.most_steps_, kernels::kDepthStep) * sizeof(std::int16_t) + kApart),
         prepared_(DType::i8, {rounded_up(most_rows, kernels::kRowStep), stride_}) {
     if (!kernel_.limited) return;
-    fours_ = Tensor::uninitialized(
-        DType::u8, {rounded_up(product.most_steps_, kernels::kDepthStep) * kernels::kFoursRows});
+    fours_ =
+        Tensor::uninitialized(DType::u8, {rounded_up(product.most_steps_, kernels::kDepthStep) * kernels::kFoursRows});
     transposed_ = Tensor(DType::i8, {rows.k, kernels::kMostRows});
     whole_ = Tensor(DType::i8, {rounded_up(most_rows, kernels::kRowStep), rounded_up(rows.k, kernels::kDepthStep)});
   }
@@ -161,6 +164,9 @@ class SparseInt8::Rows final : public RowBlocks {
       const std::int64_t g = (block.column + j) / kPanel;
       if (product_.count(g) == 0) {
         std::fill(std::begin(sums), std::end(sums), 0);
+      } else if (whole(rows_.m)) {
+        multiply_fours(g, product_.panels_.as<std::int8_t>() + product_.panel_starts_[g], nullptr,
+                       (product_.count(g) + 3) / 4, static_cast<int>(block.rows), sums);
       } else {
         multiply(g, block, sums);
       }
@@ -176,7 +182,15 @@ class SparseInt8::Rows final : public RowBlocks {
     const PackedInt8& packed = group.matrix->packed();
     const kernels::IntRoute& route = packed.narrow ? kernel_.narrow : kernel_.wide;
     const auto rows = static_cast<int>(block.rows);
-    if (kernel_.limited) return multiply_fours(g, packed, rows, sums);
+    if (kernel_.limited) {
+      multiply_fours(g, packed.panels.as<std::int8_t>(),
+                     packed.narrow ? group.matrix->column_sums().as<std::int32_t>() : nullptr,
+                     group.matrix->depth() / 4, rows, sums);
+      if (packed.first.empty()) return;
+      kernel_.add_excess({transposed_.as<std::int8_t>(), group.excess_k.data(), packed.excess_values.data(),
+                          packed.first.data(), sums, kPanel, rows});
+      return;
+    }
     for (int i = 0; i < rows; ++i) {
       product_.gather(g, rows_.row(block.row + i), gathered_.as<std::int8_t>());
       route.prepare_row(gathered_.as<std::int8_t>(), product_.count(g), prepared_.as<std::int8_t>() + i * stride_);
@@ -185,20 +199,15 @@ class SparseInt8::Rows final : public RowBlocks {
                 group.matrix->column_sums().as<std::int32_t>(), sums, kPanel, group.matrix->depth(), rows});
   }
 
-  void multiply_fours(std::int64_t g, const PackedInt8& packed, int rows, std::int32_t* sums) {
+  void multiply_fours(std::int64_t g, const std::int8_t* panel, const std::int32_t* column_sums, std::int64_t fours,
+                      int rows, std::int32_t* sums) {
     const kernels::SparseInt8Table& kernel = *active_kernels().sparse_int8;
-    const Group& group = product_.groups_[static_cast<std::size_t>(g)];
-    const std::int64_t fours = group.matrix->depth() / 4;
     for (int first = 0; first < rows; first += kernels::kFoursRows) {
       kernel.fours({transposed_.as<std::int8_t>() + first, product_.positions_.data() + product_.starts_[g],
                     product_.count(g), fours, fours_.as<std::uint8_t>()});
-      kernel.tile({fours_.as<std::uint8_t>(), fours, packed.panels.as<std::int8_t>(),
-                   packed.narrow ? group.matrix->column_sums().as<std::int32_t>() : nullptr, sums + first * kPanel,
+      kernel.tile({fours_.as<std::uint8_t>(), fours, panel, column_sums, sums + first * kPanel,
                    std::min(kernels::kFoursRows, rows - first)});
     }
-    if (packed.first.empty()) return;
-    kernel_.add_excess({transposed_.as<std::int8_t>(), group.excess_k.data(), packed.excess_values.data(),
-                        packed.first.data(), sums, kPanel, rows});
   }
 
   const SparseInt8& product_;
@@ -218,7 +227,7 @@ void SparseInt8::forward(const ConstTensorView& x, const TensorView& y, const Co
   const QuantRows rows = quantize_rows(x, k, {}, "x");
   require_finite_products(rows.largest_scale, largest_scale_, k, false);
   const bool one_by_one = few(rows.m);
-  if (one_by_one) {
+  if (one_by_one || whole(rows.m)) {
     pack_panels();
   } else {
     pack();

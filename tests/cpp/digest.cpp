@@ -22,14 +22,13 @@ using namespace petrain;
 namespace {
 
 using Operator = void (*)(const digests::Emit& emit);
-constexpr Operator kOperators[] = {digests::update_rules,        digests::adafactor,      digests::storage,
-                                   digests::accumulation,        digests::quantization,   digests::layers,
-                                   digests::initial_values,      digests::convolutions,   digests::quantized_formats,
-                                   digests::calibration,         digests::rounding,       digests::quantized_layers,
-                                   digests::recurrent,           digests::embedding_rows, digests::fake_quantization,
-                                   digests::distillation_losses, digests::pruning,        digests::plans,
-                                   digests::sparse_layers};
-constexpr Operator kProducts[] = {digests::quantization, digests::layers, digests::convolutions,
+constexpr Operator kOperators[] = {
+    digests::update_rules,      digests::adafactor,      digests::storage,           digests::accumulation,
+    digests::quantization,      digests::layers,         digests::initial_values,    digests::convolutions,
+    digests::quantized_formats, digests::calibration,    digests::rounding,          digests::quantized_layers,
+    digests::recurrent,         digests::embedding_rows, digests::fake_quantization, digests::distillation_losses,
+    digests::pruning,           digests::plans,          digests::sparse_layers};
+constexpr Operator kProducts[] = {digests::quantization,     digests::layers,    digests::convolutions,
                                   digests::quantized_layers, digests::recurrent, digests::sparse_layers};
 
 std::vector<std::string> lines_of(std::span<const Operator> operators) {

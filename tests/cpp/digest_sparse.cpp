@@ -30,7 +30,8 @@ void sparse_layers(const Emit& emit) {
       }
     }
     for (const int bits : {32, 8}) {
-      const auto small = std::make_shared<const SparseTensor>(compress(weight, std::as_const(mask).view(), pattern, bits));
+      const auto small =
+          std::make_shared<const SparseTensor>(compress(weight, std::as_const(mask).view(), pattern, bits));
       stored.add(small->values.view());
       stored.add(pattern.blocks() ? small->columns.view() : small->positions.view());
       if (bits == 32) continue;

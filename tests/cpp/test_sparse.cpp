@@ -7,8 +7,8 @@
 #include "check.hpp"
 #include "digest.hpp"
 #include "folder.hpp"
-#include "petrain/quant_linear.hpp"
 #include "petrain/error.hpp"
+#include "petrain/quant_linear.hpp"
 #include "petrain/safetensors.hpp"
 #include "petrain/sparse.hpp"
 
@@ -38,7 +38,9 @@ bool same(const Tensor& a, const Tensor& b) {
          std::equal(a.as<std::byte>(), a.as<std::byte>() + a.nbytes(), b.as<std::byte>());
 }
 
-std::shared_ptr<const SparseTensor> shared(SparseTensor w) { return std::make_shared<const SparseTensor>(std::move(w)); }
+std::shared_ptr<const SparseTensor> shared(SparseTensor w) {
+  return std::make_shared<const SparseTensor>(std::move(w));
+}
 
 }  // namespace
 
@@ -97,7 +99,8 @@ TEST(parts_are_checked) {
   const Tensor w = floats({32, 16}, 1), mask = half(w.shape(), 16);
   const SparseTensor blocks = compress(w.view(), mask.view(), {.columns = 2}, 32);
   const SparseTensor n_m = compress(w.view(), mask.view(), {.n = 2, .m = 4}, 32);
-  CHECK(static_cast<std::int64_t>(blocks.nbytes()) == sparse_nbytes({32, 16}, blocks.pattern, 32, blocks.columns.size()));
+  CHECK(static_cast<std::int64_t>(blocks.nbytes()) ==
+        sparse_nbytes({32, 16}, blocks.pattern, 32, blocks.columns.size()));
   CHECK(static_cast<std::int64_t>(n_m.nbytes()) == sparse_nbytes({32, 16}, n_m.pattern, 32, 0));
   SparseTensor wrong = blocks.clone();
   wrong.columns.as<std::int32_t>()[1] = wrong.columns.as<std::int32_t>()[0];

@@ -88,7 +88,8 @@ class SparseLinear {
   // others meanwhile; int8 is packed at the first call and does not change after.
   void forward(const ConstTensorView& x, const TensorView& y, const ConstTensorView& bias = {}) const;
 
-  // Of float32: dx = dy W, where it has data; the gradient of the values, and of a bias, are returned: (…, group), (N,).
+  // Of float32: dx = dy W, where it has data; the gradient of the values, and of a bias, are returned: (…, group),
+  // (N,).
   struct Gradients {
     Tensor values, bias;
   };

@@ -14,7 +14,8 @@ from petrain.compress.candidates import Samples
 
 @dataclass(frozen=True)
 class Sparse:
-    """n of every m inputs, the same for each group of outputs; offered where that pays: see :func:`petrain.sparse.pays`.
+    """n of every m inputs, the same for each group of outputs; offered where that pays: see
+    :func:`petrain.sparse.most_density`.
 
     Which stay is decided by what they add to the outputs (Wanda), the squares of a group added up; with samples the
     weights that stay make up for the others, as :func:`petrain.prune.compensate` does it. Without samples the largest
@@ -47,8 +48,9 @@ class Sparse:
         return f"{self.n}:{self.m} g{self.group}" + (" int8" if self.bits == 8 else "")
 
     def fits(self, shape: tuple[int, int]) -> bool:
-        pays = sparse.pays(1, density=self.n / self.m, bits=self.bits, group=self.group)
-        return shape[0] % self.group == 0 and shape[1] % self.m == 0 and pays
+        scattered = 16 % self.m != 0 or shape[1] % 16 != 0
+        most = sparse.most_density(1, bits=self.bits, group=self.group, scattered=scattered)
+        return shape[0] % self.group == 0 and shape[1] % self.m == 0 and self.n / self.m <= most
 
     def build(self, w: Floats, samples: Samples | None) -> nn.Weight:
         if samples is None or not samples.rows.any():

@@ -14,7 +14,7 @@ True
 
 from petrain.sparse.files import load, save
 from petrain.sparse.linear import SparseGradients, linear, linear_backward
-from petrain.sparse.pays import pays
+from petrain.sparse.pays import most_density
 from petrain.sparse.tensor import SparseTensor, compress
 
-__all__ = ["SparseGradients", "SparseTensor", "compress", "linear", "linear_backward", "load", "pays", "save"]
+__all__ = ["SparseGradients", "SparseTensor", "compress", "linear", "linear_backward", "load", "most_density", "save"]

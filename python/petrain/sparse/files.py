@@ -14,8 +14,8 @@ def save(path: str | os.PathLike[str], weights: Mapping[str, SparseTensor]) -> N
     """Write sparse weights as a safetensors file, in the place of an old one if there is one.
 
     All or nothing, as :func:`petrain.files.save_tensors`. Weight ``name`` becomes the tensors ``name.values``,
-    ``name.scale`` of int8, and ``name.positions`` of N:M or ``name.columns`` and ``name.starts`` of blocks; the patterns
-    are JSON in the metadata. The same weights give the same bytes.
+    ``name.scale`` of int8, and ``name.positions`` of N:M or ``name.columns`` and ``name.starts`` of blocks; the
+    patterns are JSON in the metadata. The same weights give the same bytes.
 
     Args:
         path: where to.

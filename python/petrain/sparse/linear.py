@@ -80,8 +80,8 @@ def linear_backward(gradient: Array, x: Array, w: SparseTensor, *, need_x: bool 
         >>> opt = petrain.optim.SGD([w.values], lr=0.1)
         >>> gradients = linear_backward(linear(x, w), x, w)
         >>> info = opt.step([gradients.values])
-        >>> float(linear(x, w)[0, 0].round(3))
-        -0.6
+        >>> linear(x, w)[0, :2].round(3)
+        array([-0.6, -0.6], dtype=float32)
     """
     core_of(w)
     return SparseGradients(*w._linear().backward(gradient, x, need_x))

@@ -11,7 +11,9 @@ from petrain._numbers import integer
 from petrain._params import Array, Floats
 from petrain.prune._checks import floats, mask_bytes
 from petrain.prune.masks import Mask
-from petrain.sparse.pays import pays
+from petrain.sparse.pays import most_density
+
+BATCHES = (1, 8, 64)  # that are asked for
 
 
 class SparseTensor:
@@ -43,7 +45,8 @@ class SparseTensor:
     def values(self) -> np.ndarray:
         """What is stored, without a copy: float32, which may be changed in place, or int8, which may not. In N:M
         ``(N / group, K / m * n, group)``, in blocks ``(blocks, columns, group)``."""
-        return self._core.values
+        values: np.ndarray = self._core.values
+        return values
 
     @property
     def scale(self) -> np.ndarray | None:
@@ -111,6 +114,14 @@ class SparseTensor:
         """The bytes of what is stored: values, scales and positions."""
         return self._core.nbytes
 
+    def pays(self, batch: int) -> bool:
+        """Whether a layer on it is faster than a dense one of as many bits for so many rows, by
+        :func:`most_density`."""
+        fours = self.block is not None and self.block[1] % 4 == 0
+        windows = self.n_m is not None and 16 % self.n_m[1] == 0 and self.shape[1] % 16 == 0
+        scattered = not (fours or windows)
+        return self.density <= most_density(batch, bits=self.bits, group=self.group, scattered=scattered)
+
     def dense(self) -> Floats:
         """The weight as a new float32 array, (N, K), with zeros where nothing is stored."""
         return self._core.dense()
@@ -157,16 +168,16 @@ def compress(
     Args:
         w: float32 ``(N, K)``.
         mask: bool ``(N, K)``, what is stored; None: what is not zero.
-        n, m: at most ``n`` of every ``m`` neighbouring inputs are stored, ``1 <= n < m <= 16``, and ``m`` divides K. Where
-            the mask has fewer, zeros are stored beside them.
+        n, m: at most ``n`` of every ``m`` neighbouring inputs are stored, ``1 <= n < m <= 16``, and ``m`` divides K.
+            Where the mask has fewer, zeros are stored beside them.
         group: outputs that share positions, 1, 4, 8 or 16, a divisor of N: an input that one of them wants is stored
             for all. See :func:`petrain.prune.n_m`, which makes such masks.
-        block: instead of ``n``, ``m`` and ``group``: outputs (1, 4, 8 or 16) and inputs (1 to 64) of a block, divisors of
-            N and K; a block of which the mask has something is stored.
+        block: instead of ``n``, ``m`` and ``group``: outputs (1, 4, 8 or 16) and inputs (1 to 64) of a block, divisors
+            of N and K; a block of which the mask has something is stored.
         bits: 32: float32. 8: int8, with a scale for each output, as :func:`petrain.quant.quantize` has it; in groups of
             16 outputs.
-        force: also where it saves no bytes, or where :func:`pays` says that it runs slower than the dense weight
-            for every batch.
+        force: also where it saves no bytes, or where :func:`most_density` says that a layer on it is slower than a
+            dense one for every batch.
 
     Raises:
         ValueError: dtype, shape or an option is not as said, a value is NaN or infinite, the mask has more than n of m,
@@ -179,10 +190,10 @@ def compress(
         >>> mask = prune.blocks(prune.magnitude(w), (16, 4), 0.75)
         >>> small = compress(w, mask, block=(16, 4), bits=8)
         >>> small.nbytes, w.nbytes
-        (18756, 262144)
-        >>> compress(w, mask, block=(1, 1))
+        (18500, 262144)
+        >>> compress(w, block=(1, 1))
         Traceback (most recent call last):
-        ValueError: block: ...
+        ValueError: w: expected fewer bytes than the 262144 of a dense weight, got 525316; force=True does it
     """
     array = floats("w", w, ndim=2)
     pattern = _pattern(n, m, group, block)
@@ -207,11 +218,13 @@ def _pattern(n: int | None, m: int | None, group: int, block: Any) -> tuple[int,
 def _require_worth(small: SparseTensor) -> None:
     rows, inputs = small.shape
     dense = rows * inputs * small.bits // 8 + (4 * rows if small.bits == 8 else 0)
-    form = f"{small.n_m[0]}:{small.n_m[1]}" if small.n_m else f"blocks of {small.group} x {small.block[1]}"  # type: ignore[index]
     if small.nbytes >= dense:
-        raise ValueError(f"w: expected to save bytes, got {small.nbytes} as {form}, {dense} dense; force=True does it")
-    if not any(pays(small, batch) for batch in (1, 8, 64)):
         raise ValueError(
-            f"w: expected to run faster than dense, which {form} with {small.density:.0%} stored in groups of "
-            f"{small.group} does not; force=True does it"
+            f"w: expected fewer bytes than the {dense} of a dense weight, got {small.nbytes}; force=True does it"
+        )
+    if not any(small.pays(batch) for batch in BATCHES):
+        most = max(most_density(batch, bits=small.bits, group=small.group) for batch in BATCHES)
+        raise ValueError(
+            f"w: expected at most {most:.0%} to be stored in groups of {small.group}, beyond which the dense layer is "
+            f"faster, got {small.density:.0%}; force=True does it"
         )
