@@ -5,7 +5,7 @@ import json
 import numpy as np
 import petrain
 import pytest
-from petrain import nn, quant
+from petrain import nn, prune, quant, sparse
 from petrain.files import load_tensors, save_tensors
 
 GRAPH = {"version": 1, "layers": [{"type": "linear", "bias": True, "weight": {"format": "float32"}}]}
@@ -40,6 +40,16 @@ def with_residual(model):
     return nn.Sequential(nn.Linear.from_weight(weight, model.layers[0].bias), *model.layers[1:])
 
 
+def sparse_in(model, bits, **pattern):
+    w = model.layers[0].weight.dense()
+    if "block" in pattern:
+        w[:, 4:16] = 0
+    else:
+        w *= prune.n_m(prune.magnitude(w), 1, 4, group=16)
+    weight = nn.SparseWeight(sparse.compress(w, bits=bits, **pattern))
+    return nn.Sequential(nn.Linear.from_weight(weight, model.layers[0].bias), *model.layers[1:])
+
+
 def models():
     nn.manual_seed(0)
     dense = nn.Sequential(nn.Linear(20, 16), nn.ReLU(), nn.Linear(16, 12, bias=False), nn.ReLU(), nn.Linear(12, 3))
@@ -52,6 +62,9 @@ def models():
         "int4": quantized(dense, bits=4, scheme="asymmetric"),
         "int8_one_scale": quantized(dense, granularity="tensor"),
         "residual": with_residual(dense),
+        "sparse": sparse_in(dense, 32, n=1, m=4),
+        "sparse_int8": sparse_in(dense, 8, n=1, m=4),
+        "blocks": sparse_in(dense, 32, block=(16, 4)),
     }
 
 
@@ -111,6 +124,16 @@ def test_outputs_and_gradients_are_those_of_the_weights_that_are_stood_for(name)
     ("call", "error", "message"),
     [
         (lambda q: nn.QuantWeight(np.ones((2, 3))), TypeError, r"values: expected a petrain.quant.QuantTensor, got nd"),
+        (
+            lambda q: nn.QuantWeight(q(2, 3)),
+            TypeError,
+            r"expected a petrain.quant.QuantTensor, got QuantW",
+        ),
+        (
+            lambda q: nn.SparseWeight(q(2, 3).values),
+            TypeError,
+            r"a petrain.sparse.SparseTensor, got QuantTensor",
+        ),
         (lambda q: nn.QuantWeight(quant.quantize(np.ones((2, 3), np.float32), axis=1)), ValueError, "along axis 0"),
         (
             lambda q: nn.ResidualWeight(q(4, 6), q(4, 2), q(2, 5)),
@@ -132,6 +155,23 @@ def test_outputs_and_gradients_are_those_of_the_weights_that_are_stood_for(name)
 def test_weights_that_do_not_fit(call, error, message):
     with pytest.raises(error, match=message):
         call(lambda n, k: nn.QuantWeight(quant.quantize(np.ones((n, k), np.float32))))
+
+
+def test_what_is_not_stored_stays_zero_while_the_rest_is_trained():
+    model = models()["sparse"]
+    weight = model.layers[0].weight
+    before = weight.dense()
+    x, labels = np.random.default_rng(1).normal(size=(30, 20)).astype(np.float32), np.arange(30) % 3
+    opt = petrain.optim.AdamW(model.parameters(), lr=0.02)
+    losses = []
+    for _ in range(60):
+        loss, gradient = nn.cross_entropy(model.forward(x, training=True), labels)
+        model.backward(gradient)
+        opt.step(model.gradients())
+        losses.append(loss)
+    assert losses[-1] < losses[0] / 4
+    np.testing.assert_array_equal(weight.dense() != 0, before != 0)
+    assert (weight.dense() != before).sum() == weight.values.values.size
 
 
 def test_other_readers_can_open_it(tmp_path):
@@ -168,7 +208,7 @@ HOSTILE = [
     ({"version": 1, "layers": [{"type": "conv"}]}, {}, 'expected type linear or relu, got "conv"'),
     ({"version": 1, "layers": [{"type": "relu"}]}, {}, 'the tensor "0.bias" belongs to no layer'),
     (changed(weight={}), {}, 'expected the key "format"'),
-    (changed(weight={"format": "int3"}), {}, 'expected format float32, int8, quantized, low_rank, residual or sparse, got "int3"'),
+    (changed(weight={"format": "int3"}), {}, 'float32, int8, quantized, low_rank, residual or sparse, got "int3"'),
     (changed(weight={"format": "quantized"}), {}, 'format: expected the key "bits"'),
     (changed(weight={"format": "int8"}), {}, 'expected a tensor named "0.weight.values"'),
     (changed(weight=INT4), {}, 'expected a tensor named "0.weight.values"'),

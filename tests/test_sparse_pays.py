@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from petrain import prune, sparse
-from petrain.compress.sparse import Sparse
+from petrain import nn, prune, sparse
+from petrain.compress import Samples, Sparse
 from reference import prune as reference
 
 
@@ -93,20 +93,21 @@ def test_candidate(bits):
     w, x = normal(64, 96), correlated(400, 96)
     form = Sparse(2, 4, bits)
     assert form.fits(w.shape)
-    with_samples, without = form.build(w, x), form.build(w, None)
+    with_samples, without = form.build(w, Samples(x)), form.build(w, None)
     y = x @ w.T
     errors = []
-    for stored in (with_samples, without):
-        small = stored.arrays["weight"]
+    for weight in (with_samples, without):
+        small = weight.values
         assert (small.n_m, small.bits, small.group) == ((2, 4), bits, 16)
-        assert stored.nbytes == small.nbytes
-        np.testing.assert_array_equal(stored.dense(), small.dense())
-        np.testing.assert_array_equal(stored.forward(x), sparse.linear(x, small))
-        errors.append(np.linalg.norm(stored.forward(x) - y) / np.linalg.norm(y))
+        assert weight.nbytes == small.nbytes
+        np.testing.assert_array_equal(weight.dense(), small.dense())
+        outputs = nn.Sequential(nn.Linear.from_weight(weight))(x)
+        np.testing.assert_array_equal(outputs, sparse.linear(x, small))
+        errors.append(np.linalg.norm(outputs - y) / np.linalg.norm(y))
     assert errors[0] < 0.6 * errors[1]
-    again = form.build(w, x)
+    again = form.build(w, Samples(x))
     np.testing.assert_array_equal(again.dense(), with_samples.dense())
-    zeros = form.build(w, np.zeros((5, 96), np.float32))  # nothing is known of the inputs
+    zeros = form.build(w, Samples(np.zeros((5, 96), np.float32)))  # nothing is known of the inputs
     np.testing.assert_array_equal(zeros.dense(), without.dense())
 
 
