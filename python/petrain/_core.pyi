@@ -38,6 +38,8 @@ __all__: list[str] = [
     "block_means",
     "bound_scales",
     "certify",
+    "certify_core",
+    "certify_rows",
     "check_hypers",
     "check_shape",
     "compensate",
@@ -570,6 +572,21 @@ def bound_scales(
     ],
 ) -> None: ...
 def certify(w: typing.Any, a: typing.Any, b: typing.Any, inputs: HessianObserver | None) -> tuple:
+    """
+    (error, norm, output_error, output_norm)
+    """
+
+def certify_core(w: typing.Any, a: typing.Any, core: typing.Any, b: typing.Any) -> tuple:
+    """
+    (error, norm, 0, 0)
+    """
+
+def certify_rows(
+    w: typing.Any,
+    a: typing.Any,
+    b: typing.Any,
+    weights: collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex],
+) -> tuple:
     """
     (error, norm, output_error, output_norm)
     """
