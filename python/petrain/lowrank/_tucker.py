@@ -61,7 +61,7 @@ class _Modes:
         return u, np.append(np.cumsum(squares[::-1])[::-1], 0.0)
 
     def parameters(self, p: int, q: int) -> int:
-        return p * self.out + q * self.into + p * q * self.taps
+        return int(p * self.out + q * self.into + p * q * self.taps)
 
     def fewest_for(self, allowed: float) -> tuple[int, int]:
         best = self.most

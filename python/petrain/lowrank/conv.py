@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
 from petrain import _core
 from petrain._numbers import integer, number
 from petrain._params import Array, Floats
+from petrain.lowrank._convolve import convolved, positions
 from petrain.lowrank._tucker import tucker2
 from petrain.lowrank.certificate import Certificate, certificate_of, certify, dequantized, is_quantized
 from petrain.lowrank.factors import Dtype, factorize, refuse_larger, require_dtype
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from petrain.quant import HessianObserver, QuantTensor
 
 Method = Literal["tucker2", "spatial", "channel"]
-Sides = "int | tuple[int, int]"
+Pair: TypeAlias = tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -116,39 +117,36 @@ class LowRankConv:
                    [24., 36., 24.],
                    [16., 24., 16.]], dtype=float32)
         """
-        steps = [_sides(*side) for side in (("stride", stride, 1), ("padding", padding, 0), ("dilation", dilation, 1))]
-        still = [(1, 1), (0, 0), (1, 1)]
-        if self.method == "spatial":
-            down, across = ([tuple(np.where(mask, s, t)) for s, t in zip(steps, still, strict=True)] for mask in _AXES)
-            each = [down, across]
-        else:
-            each = [still, steps, still] if self.method == "tucker2" else [steps, still]
+        steps = _sides("stride", stride, 1), _sides("padding", padding, 0), _sides("dilation", dilation, 1)
+        each = self._steps(*steps)
         if is_quantized(self.kernels[0]):
             return self._forward_quantized(x, bias, each)
-        images = _images(x, self.shape[1])
+        given = _images(x, self.shape[1])
         biases = None if bias is None else _bias(bias, self.shape[0])
-        results = []
-        for image in images if images.ndim == 4 else images[None]:
+        images = given if given.ndim == 4 else given[None]
+        counts = [positions(*of) for of in zip(images.shape[2:], self.shape[2:], *steps, strict=True)]
+        y = np.empty((len(images), self.shape[0], *counts), np.float32)
+        for image, result in zip(images, y, strict=True):
             current = np.ascontiguousarray(image.transpose(1, 2, 0))
             for kernel, (by, border, gap) in zip(self.kernels, each, strict=True):
-                current = _convolved(current, np.asarray(kernel), by, border, gap)
-            results.append(current if biases is None else current + biases)
-        stacked = np.stack(results) if results else self._nothing(images, steps)
-        y = np.ascontiguousarray(stacked.transpose(0, 3, 1, 2))
-        return y if images.ndim == 4 else y[0]
+                current = convolved(current, np.asarray(kernel), by, border, gap)
+            result[:] = (current if biases is None else current + biases).transpose(2, 0, 1)
+        return y if given.ndim == 4 else y[0]
 
-    def _nothing(self, images: Floats, steps: Any) -> Floats:
-        out, _, *sides = self.shape
-        counts = [_positions(*of) for of in zip(images.shape[2:], sides, *steps, strict=True)]
-        return np.empty((0, *counts, out), np.float32)
+    def _steps(self, stride: Pair, padding: Pair, dilation: Pair) -> list[tuple[Pair, Pair, Pair]]:
+        """Stride, padding and dilation of each kernel."""
+        if self.method == "spatial":
+            down = (stride[0], 1), (padding[0], 0), (dilation[0], 1)
+            return [down, ((1, stride[1]), (0, padding[1]), (1, dilation[1]))]
+        still, whole = ((1, 1), (0, 0), (1, 1)), (stride, padding, dilation)
+        return [still, whole, still] if self.method == "tucker2" else [whole, still]
 
-    def _forward_quantized(self, x: Array, bias: Array | None, each: Any) -> Floats:
+    def _forward_quantized(self, x: Array, bias: Array | None, each: list[tuple[Pair, Pair, Pair]]) -> Floats:
         from petrain.quant import conv2d  # which imports this package
 
-        for i, (kernel, (by, border, gap)) in enumerate(zip(self.kernels, each, strict=True)):
-            last = i + 1 == len(self.kernels)
-            options = {"stride": _pair(by), "padding": _pair(border), "dilation": _pair(gap)}
-            x = conv2d(x, kernel, bias if last else None, **options)  # type: ignore[arg-type]
+        biases = [*[None] * (len(self.kernels) - 1), bias]
+        for kernel, own, (by, border, gap) in zip(self.kernels, biases, each, strict=True):
+            x = conv2d(x, kernel, own, stride=by, padding=border, dilation=gap)  # type: ignore[arg-type]
         return x  # type: ignore[no-any-return]
 
     def __repr__(self) -> str:
@@ -237,9 +235,6 @@ def factorize_conv(
     return result
 
 
-_AXES = ([True, False], [False, True])
-
-
 def _kernel(w: Array) -> Floats:
     exact: Any = w if isinstance(w, np.ndarray) else np.from_dlpack(w)
     if exact.dtype != np.float32 or exact.ndim != 4 or exact.size == 0:
@@ -281,15 +276,11 @@ def _certified(w: Floats, kernels: list[Floats], method: Method, inputs: Hessian
     return certificate_of(numbers, None)
 
 
-def _sides(name: str, sides: Any, least: int) -> tuple[int, int]:
+def _sides(name: str, sides: Any, least: int) -> Pair:
     both = sides if isinstance(sides, (tuple, list)) else (sides, sides)
     if len(both) != 2:
         raise TypeError(f"{name}: expected an integer or two of them, got {sides!r}")
     return integer(name, both[0], least, 2**31), integer(name, both[1], least, 2**31)
-
-
-def _pair(sides: Any) -> tuple[int, int]:
-    return int(sides[0]), int(sides[1])
 
 
 def _images(x: Array, channels: int) -> Floats:
@@ -304,26 +295,3 @@ def _bias(bias: Array, out: int) -> Floats:
     if array.dtype != np.float32 or array.shape != (out,):
         raise ValueError(f"bias: expected float32 ({out},), got {array.dtype} {array.shape}")
     return array  # type: ignore[no-any-return]
-
-
-def _positions(size: int, side: int, by: int, border: int, gap: int) -> int:
-    count = (size + 2 * border - gap * (side - 1) - 1) // by + 1
-    if count < 1 or size + 2 * border < gap * (side - 1) + 1:
-        raise ValueError(f"x: expected images of at least {gap * (side - 1) + 1} with the padding, got {size}")
-    return int(count)
-
-
-def _convolved(x: Floats, kernel: Floats, by: Any, border: Any, gap: Any) -> Floats:
-    """Of one image (H, W, C)."""
-    out, into, height, width = kernel.shape
-    weight = _rows_of(kernel, (0,), 1) if (height, width) == (1, 1) else None
-    if weight is None:
-        weight = np.ascontiguousarray(kernel.transpose(0, 2, 3, 1)).reshape(out, -1)
-    counts = [_positions(*of) for of in zip(x.shape[:2], (height, width), by, border, gap, strict=True)]
-    padded = np.pad(x, ((border[0], border[0]), (border[1], border[1]), (0, 0))) if any(border) else x
-    spans = (gap[0] * (height - 1) + 1, gap[1] * (width - 1) + 1)
-    windows = np.lib.stride_tricks.sliding_window_view(padded, spans, axis=(0, 1))  # type: ignore[call-overload]
-    picked = windows[:: by[0], :: by[1], :, :: gap[0], :: gap[1]].transpose(0, 1, 3, 4, 2)
-    rows = np.ascontiguousarray(picked).reshape(counts[0] * counts[1], height * width * into)
-    y: Floats = _core.frozen_forward(weight, rows)
-    return y.reshape(*counts, out)

@@ -84,7 +84,9 @@ def factorize_embedding(
     a = _core.fit_left(exact, b, None)
 
     def measured(left: Any, right: Any) -> Certificate:
-        return certificate_of(_core.certify_rows(exact, dequantized(left), dequantized(right), weights), counts)
+        return certificate_of(
+            _core.certify_rows(exact, dequantized(left), dequantized(right), weights.tolist()), counts
+        )
 
     if dtype == "float32":
         return LowRank(a, b, measured(a, b))
@@ -178,4 +180,5 @@ def _picked(a: Any, ids: np.ndarray) -> Floats:
         from petrain.quant import embedding as rows_of  # which imports this package
 
         return rows_of(ids.reshape(-1), a)
-    return np.asarray(a)[ids.reshape(-1)]
+    rows: Floats = np.asarray(a)[ids.reshape(-1)]
+    return rows
