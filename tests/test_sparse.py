@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from petrain import prune, quant, sparse
 from reference import sparse as reference
 
-GROUPS = (1, 4, 8, 16)
+GROUPS = (1, 2, 4, 8, 16)
 N_M = [(2, 4), (4, 8), (1, 4), (2, 8), (1, 2), (3, 5), (15, 16), (1, 16)]
 BLOCKS = [(rows, columns) for rows in GROUPS for columns in (1, 3, 4, 8)]
 
@@ -226,7 +226,7 @@ MASK = np.ones((32, 32), bool)
         (lambda: sparse.compress(W, MASK, n=4, m=4), ValueError, "n, m: expected 1 <= n < m <= 16, got 4 and 4"),
         (lambda: sparse.compress(W, MASK, n=4, m=32), ValueError, "n, m: expected 1 <= n < m <= 16, got 4 and 32"),
         (lambda: sparse.compress(W, MASK, n=2, m=5), ValueError, "multiple of 16 outputs and of 5 inputs"),
-        (lambda: sparse.compress(W, MASK, n=2, m=4, group=3), ValueError, "group: expected 1, 4, 8 or 16"),
+        (lambda: sparse.compress(W, MASK, n=2, m=4, group=3), ValueError, "group: expected 1, 2, 4, 8 or 16"),
         (lambda: sparse.compress(W[:8], MASK[:8], n=2, m=4), ValueError, r"got shape \(8, 32\)"),
         (lambda: sparse.compress(W, MASK, block=(16, 65)), ValueError, "block: expected 1 to 64 inputs, got 65"),
         (lambda: sparse.compress(W, MASK, n=2, m=4), ValueError, "at most 2:4 in groups of 16, got 4 for the outputs"),
@@ -258,3 +258,11 @@ def test_int8_and_positions_cannot_be_changed():
     for array in (small.values, small.scale, small.positions):
         with pytest.raises(ValueError, match="read-only"):
             array[...] = 0
+
+
+def test_blocks_are_those_of_scipy():
+    scipy_sparse = pytest.importorskip("scipy.sparse")
+    small, _ = blocks(normal(64, 96), (16, 4), 0.7)
+    data = np.ascontiguousarray(small.values.transpose(0, 2, 1))
+    theirs = scipy_sparse.bsr_matrix((data, small.columns, small.starts), shape=small.shape)
+    np.testing.assert_array_equal(theirs.toarray(), small.dense())

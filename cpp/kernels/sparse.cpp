@@ -168,15 +168,15 @@ void rows(const SparseRowsArgs& args, int group) {
   if (group == 16) tile_of<16>(args);
 }
 
-constexpr int kMostVectors = 8;
+constexpr int most_vectors(int group) { return kSums / group < 8 ? kSums / group : 8; }
 
-// y (count, lanes) of `steps` steps of each output.
-template <int vectors, int count>
+// y (count · group, lanes) of `steps` steps of each group.
+template <int group, int vectors, int count>
 __attribute__((noinline)) void add_outputs(const float* x, const SparseSteps* groups, ptrdiff_t steps, float* y,
                                            bool accumulate) {
   const float* values[count];
   const int32_t* positions[count];
-  Vector<kWidth> sums[count][vectors] = {};
+  Vector<kWidth> sums[count][group][vectors] = {};
 #pragma GCC unroll 4
   for (int t = 0; t < count; ++t) {
     values[t] = groups[t].values;
@@ -185,37 +185,60 @@ __attribute__((noinline)) void add_outputs(const float* x, const SparseSteps* gr
   if (accumulate) {
 #pragma GCC unroll 4
     for (int t = 0; t < count; ++t) {
+#pragma GCC unroll 4
+      for (int r = 0; r < group; ++r) {
 #pragma GCC unroll 8
-      for (int v = 0; v < vectors; ++v) sums[t][v] = load_vector<kWidth>(y + (t * vectors + v) * kWidth);
+        for (int v = 0; v < vectors; ++v)
+          sums[t][r][v] = load_vector<kWidth>(y + ((t * group + r) * vectors + v) * kWidth);
+      }
     }
   }
 #pragma GCC unroll 1
   for (ptrdiff_t s = 0; s < steps; ++s) {
 #pragma GCC unroll 4
     for (int t = 0; t < count; ++t) {
-      const float* column = x + static_cast<ptrdiff_t>(positions[t][s]) * vectors * kWidth;
+      const float* from = x + static_cast<ptrdiff_t>(positions[t][s]) * vectors * kWidth;
+      Vector<kWidth> column[vectors];
 #pragma GCC unroll 8
-      for (int v = 0; v < vectors; ++v) sums[t][v] += load_vector<kWidth>(column + v * kWidth) * values[t][s];
+      for (int v = 0; v < vectors; ++v) column[v] = load_vector<kWidth>(from + v * kWidth);
+#pragma GCC unroll 4
+      for (int r = 0; r < group; ++r) {
+#pragma GCC unroll 8
+        for (int v = 0; v < vectors; ++v) sums[t][r][v] += column[v] * values[t][s * group + r];
+      }
     }
   }
 #pragma GCC unroll 4
   for (int t = 0; t < count; ++t) {
+#pragma GCC unroll 4
+    for (int r = 0; r < group; ++r) {
 #pragma GCC unroll 8
-    for (int v = 0; v < vectors; ++v) store_vector<kWidth>(y + (t * vectors + v) * kWidth, sums[t][v]);
+      for (int v = 0; v < vectors; ++v)
+        store_vector<kWidth>(y + ((t * group + r) * vectors + v) * kWidth, sums[t][r][v]);
+    }
   }
 }
 
-template <int vectors = 1>
-void lanes(const SparseLanesArgs& args) {
+template <int group, int vectors = 1>
+void lanes_of(const SparseLanesArgs& args) {
   if (args.lanes == vectors * kWidth) {
-    in_turns<together(vectors)>(args.groups, args.together, 1, false,
-                                [&](auto many, int first, const SparseSteps* groups, ptrdiff_t steps, bool accumulate) {
-                                  add_outputs<vectors, decltype(many)::value>(args.x, groups, steps,
-                                                                              args.y + first * args.lanes, accumulate);
-                                });
-  } else if constexpr (vectors < kMostVectors) {
-    lanes<vectors + 1>(args);
+    in_turns<together(vectors * group)>(
+        args.groups, args.together, group, false,
+        [&](auto many, int first, const SparseSteps* groups, ptrdiff_t steps, bool accumulate) {
+          add_outputs<group, vectors, decltype(many)::value>(args.x, groups, steps, args.y + first * group * args.lanes,
+                                                             accumulate);
+        });
+  } else if constexpr (vectors < most_vectors(group)) {
+    lanes_of<group, vectors + 1>(args);
   }
+}
+
+int most_lanes(int group) { return most_vectors(group) * kWidth; }
+
+void lanes(const SparseLanesArgs& args) {
+  if (args.group == 1) lanes_of<1>(args);
+  if (args.group == 2) lanes_of<2>(args);
+  if (args.group == 4) lanes_of<4>(args);
 }
 
 void input_gradient(const SparseInputGradientArgs& args) {
@@ -249,6 +272,7 @@ void value_gradient_of(const SparseValueGradientArgs& args) {
 
 void value_gradient(const SparseValueGradientArgs& args) {
   if (args.group == 1) value_gradient_of<1>(args);
+  if (args.group == 2) value_gradient_of<2>(args);
   if (args.group == 4) value_gradient_of<4>(args);
   if (args.group == 8) value_gradient_of<8>(args);
   if (args.group == 16) value_gradient_of<16>(args);
@@ -256,7 +280,7 @@ void value_gradient(const SparseValueGradientArgs& args) {
 
 }  // namespace
 
-extern const SparseTable PETRAIN_TABLE(sparse) = {most_rows, kWidth,         kMostVectors * kWidth, rows,
-                                                  lanes<1>,  input_gradient, value_gradient};
+extern const SparseTable PETRAIN_TABLE(sparse) = {most_rows, kWidth,         most_lanes,    rows,
+                                                  lanes,     input_gradient, value_gradient};
 
 }  // namespace petrain::kernels

@@ -29,12 +29,12 @@ struct SparseRowsArgs {
   bool accumulate;
 };
 
-// y (together, lanes) the same for groups of one output, transposed: x as [column][lanes].
+// y (together · group, lanes) the same for small groups, transposed: x as [column][lanes].
 struct SparseLanesArgs {
   const float* x;
   const SparseSteps* groups;
   float* y;
-  int lanes, together;
+  int lanes, together, group;
 };
 
 // The gradients of one group. dx: [column][kGradientLanes] += Σ_r values[s][r] g[r], for g as [output][kGradientLanes].
@@ -58,9 +58,9 @@ struct SparseValueGradientArgs {
 };
 
 struct SparseTable {
-  int (*most_rows)(int group);  // of a call, for groups of 4, 8 and 16
-  int lane_step;                // lanes are a multiple of it, up to most_lanes
-  int most_lanes;
+  int (*most_rows)(int group);   // of a call, for groups of 4, 8 and 16
+  int lane_step;                 // lanes are a multiple of it, up to most_lanes
+  int (*most_lanes)(int group);  // for groups of 1, 2 and 4
   void (*rows)(const SparseRowsArgs&, int group);
   void (*lanes)(const SparseLanesArgs&);
   void (*input_gradient)(const SparseInputGradientArgs&);

@@ -12,14 +12,15 @@ namespace {
 constexpr std::int64_t kCached = 4096;         // floats of x that stay in the first-level cache beside a group
 constexpr std::int64_t kRowsTogether = 96;     // rows whose packed x stays in the second-level cache
 constexpr std::int64_t kGroupsTogether = 16;   // in a unit of work
+constexpr std::int64_t kManyRows = 5;          // for groups of 4, whose vectors would be short otherwise
 constexpr std::int64_t kSerialWork = 1 << 20;  // products below which a second thread is not worth waking
 
 std::int64_t parts(std::int64_t size, std::int64_t part) { return (size + part - 1) / part; }
 
-// x (rows, k) as [column][rows].
-void pack(const float* x, std::int64_t rows, std::int64_t stride, std::int64_t k, std::int64_t lanes, float* to) {
+// x (rows, k) as [column][lanes].
+void pack(const float* x, std::int64_t rows, std::int64_t k, std::int64_t lanes, float* to) {
   for (std::int64_t j = 0; j < k; ++j) {
-    for (std::int64_t i = 0; i < rows; ++i) to[j * lanes + i] = x[i * stride + j];
+    for (std::int64_t i = 0; i < rows; ++i) to[j * lanes + i] = x[i * k + j];
   }
 }
 
@@ -42,7 +43,7 @@ kernels::SparseSteps SparseFloat::steps(std::int64_t g, std::int64_t first, std:
 }
 
 void SparseFloat::forward(const float* x, std::int64_t rows, float* y, const float* bias) const {
-  if (group_ == 1) {
+  if (group_ < 4 || (group_ == 4 && rows >= kManyRows)) {
     forward_lanes(x, rows, y);
   } else {
     forward_rows(x, rows, y);
@@ -68,7 +69,7 @@ void SparseFloat::forward_rows(const float* x, std::int64_t rows, float* y) cons
     const ChunkRange mine = team.share(rows > 1 ? panels : 0);
     for (std::int64_t p = mine.begin; p < mine.end; ++p) {
       const std::int64_t first = first_row(p), count = first_row(p + 1) - first;
-      pack(x + first * k_, count, k_, k_, count, packed.as<float>() + first * k_);
+      pack(x + first * k_, count, k_, count, packed.as<float>() + first * k_);
     }
     team.barrier();
     const ChunkRange units = team.share(blocks * chunks);
@@ -93,27 +94,29 @@ void SparseFloat::forward_rows(const float* x, std::int64_t rows, float* y) cons
   });
 }
 
-// Rows as the lanes of vectors: every output reads whole vectors of x, and one number of its own.
+// Rows as the lanes of vectors: every output reads whole vectors of x, which those of a group share.
 void SparseFloat::forward_lanes(const float* x, std::int64_t rows, float* y) const {
   const kernels::SparseTable& kernel = *active_kernels().sparse;
-  for (std::int64_t first = 0; first < rows; first += kernel.most_lanes) {
-    const std::int64_t count = std::min<std::int64_t>(kernel.most_lanes, rows - first);
+  const std::int64_t blocks = parts(rows, kernel.most_lanes(static_cast<int>(group_)));
+  for (std::int64_t block = 0; block < blocks; ++block) {
+    const std::int64_t first = rows * block / blocks, count = rows * (block + 1) / blocks - first;
     const std::int64_t lanes = parts(count, kernel.lane_step) * kernel.lane_step;
     Tensor packed(DType::f32, {k_, lanes}), turned = Tensor::uninitialized(DType::f32, {n_, lanes});
-    pack(x + first * k_, count, k_, k_, lanes, packed.as<float>());
-    const auto work = static_cast<std::int64_t>(positions_.size()) * lanes;
-    const std::int64_t chunks = work < kSerialWork ? 1 : parts(n_, 4 * kGroupsTogether);
-    const std::int64_t outputs = parts(n_, chunks);
+    pack(x + first * k_, count, k_, lanes, packed.as<float>());
+    const auto work = static_cast<std::int64_t>(positions_.size()) * group_ * lanes;
+    const std::int64_t chunks = work < kSerialWork ? 1 : parts(groups_, kGroupsTogether);
+    const std::int64_t in_chunk = parts(groups_, chunks);
     parallel_for(chunks, [&](std::int64_t chunk) {
-      const std::int64_t last = std::min(n_, (chunk + 1) * outputs);
-      for (std::int64_t g = chunk * outputs; g < last; g += kernels::kMostTogether) {
+      const std::int64_t last = std::min(groups_, (chunk + 1) * in_chunk);
+      for (std::int64_t g = chunk * in_chunk; g < last; g += kernels::kMostTogether) {
         std::array<kernels::SparseSteps, kernels::kMostTogether> groups;
         const auto together = static_cast<int>(std::min<std::int64_t>(kernels::kMostTogether, last - g));
         for (int t = 0; t < together; ++t) groups[t] = steps(g + t, 0, k_);
-        float* to = turned.as<float>() + g * lanes;
-        kernel.lanes({packed.as<float>(), groups.data(), to, static_cast<int>(lanes), together});
+        float* to = turned.as<float>() + g * group_ * lanes;
+        kernel.lanes(
+            {packed.as<float>(), groups.data(), to, static_cast<int>(lanes), together, static_cast<int>(group_)});
         for (std::int64_t i = 0; i < count; ++i) {
-          for (int t = 0; t < together; ++t) y[(first + i) * n_ + g + t] = to[t * lanes + i];
+          for (int j = 0; j < together * group_; ++j) y[(first + i) * n_ + g * group_ + j] = to[j * lanes + i];
         }
       }
     });
@@ -126,7 +129,7 @@ void SparseFloat::backward_input(const float* dy, std::int64_t rows, float* dx) 
   parallel_for(parts(rows, kLanes), [&](std::int64_t panel) {
     const std::int64_t first = panel * kLanes, count = std::min(kLanes, rows - first);
     Tensor g(DType::f32, {n_, kLanes}), sums(DType::f32, {k_, kLanes});
-    pack(dy + first * n_, count, n_, n_, kLanes, g.as<float>());
+    pack(dy + first * n_, count, n_, kLanes, g.as<float>());
     for (std::int64_t i = 0; i < groups_; ++i) {
       kernel.input_gradient(
           {steps(i, 0, k_), g.as<float>() + i * group_ * kLanes, sums.as<float>(), static_cast<int>(group_)});
@@ -140,7 +143,7 @@ void SparseFloat::backward_input(const float* dy, std::int64_t rows, float* dx) 
 void SparseFloat::backward_values(const float* dy, const float* x, std::int64_t rows, float* gradient) const {
   const kernels::SparseTable& kernel = *active_kernels().sparse;
   Tensor columns = Tensor::uninitialized(DType::f32, {k_, rows});
-  pack(x, rows, k_, k_, rows, columns.as<float>());
+  pack(x, rows, k_, rows, columns.as<float>());
   parallel_for(parts(groups_, kGroupsTogether), [&](std::int64_t chunk) {
     Tensor g = Tensor::uninitialized(DType::f32, {rows, group_});
     for (std::int64_t i = chunk * kGroupsTogether; i < std::min(groups_, (chunk + 1) * kGroupsTogether); ++i) {

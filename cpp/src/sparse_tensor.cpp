@@ -57,8 +57,8 @@ void require_pattern(const SparsePattern& pattern, const Shape& shape, int bits)
   constexpr std::int64_t kMostGroup = 16, kMostM = 16, kMostColumns = 64;
   const std::int64_t group = pattern.group;
   if (bits != 8 && bits != 32) throw std::invalid_argument("bits: expected 8 or 32, got " + std::to_string(bits));
-  if (group != 1 && group != 4 && group != 8 && group != kMostGroup) {
-    throw std::invalid_argument("group: expected 1, 4, 8 or 16 outputs, got " + std::to_string(group));
+  if (group != 1 && group != 2 && group != 4 && group != 8 && group != kMostGroup) {
+    throw std::invalid_argument("group: expected 1, 2, 4, 8 or 16 outputs, got " + std::to_string(group));
   }
   if (bits == 8 && group != kMostGroup) {
     throw std::invalid_argument("group: expected 16 outputs with 8 bits, got " + std::to_string(group));

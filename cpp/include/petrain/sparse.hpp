@@ -21,7 +21,7 @@ namespace petrain {
 
 // What may be stored. The outputs are cut into groups of neighbours, all of which have the same positions.
 struct SparsePattern {
-  std::int64_t group = 16;  // outputs: 1, 4, 8 or 16; int8: 16
+  std::int64_t group = 16;  // outputs: 1, 2, 4, 8 or 16; int8: 16
   // Either n of every m neighbouring inputs, 1 <= n < m <= 16, or blocks of so many inputs, 1 to 64, which begin at a
   // multiple of that.
   std::int64_t n = 0, m = 0;

@@ -21,7 +21,7 @@ def most_density(batch: int, *, bits: int = 32, group: int = 16, scattered: bool
     Args:
         batch: rows of the input.
         bits: 32 or 8.
-        group: outputs that share positions, 1, 4, 8 or 16; with 8 bits 16.
+        group: outputs that share positions, 1, 2, 4, 8 or 16; with 8 bits 16.
         scattered: of int8, not runs of a multiple of 4 inputs, nor n of m where m divides 16 and 16 divides K.
 
     Raises:
@@ -35,6 +35,6 @@ def most_density(batch: int, *, bits: int = 32, group: int = 16, scattered: bool
     if bits not in (8, 32):
         raise ValueError(f"bits: expected 8 or 32, got {bits}")
     if group not in (_FLOAT32 if bits == 32 else (16,)):
-        raise ValueError(f"group: expected 1, 4, 8 or 16, and 16 with 8 bits, got {group}")
+        raise ValueError(f"group: expected 1, 2, 4, 8 or 16, and 16 with 8 bits, got {group}")
     table = _FLOAT32[group] if bits == 32 else _INT8_SCATTERED if scattered else _INT8
     return table[max(least for least in table if least <= batch)]
