@@ -21,6 +21,7 @@ extern const QuantTable PETRAIN_BASE_TABLE(quant);
 extern const QuantFormatTable PETRAIN_BASE_TABLE(quant_format);
 extern const ReduceTable PETRAIN_BASE_TABLE(reduce);
 extern const RnnTable PETRAIN_BASE_TABLE(rnn);
+extern const SymmetricTable PETRAIN_BASE_TABLE(symmetric);
 extern const WideTable PETRAIN_BASE_TABLE(wide);
 
 extern const KernelTable PETRAIN_TABLE(kernels) = {
@@ -40,6 +41,7 @@ extern const KernelTable PETRAIN_TABLE(kernels) = {
     .quant_format = &PETRAIN_BASE_TABLE(quant_format),
     .reduce = &PETRAIN_BASE_TABLE(reduce),
     .rnn = &PETRAIN_BASE_TABLE(rnn),
+    .symmetric = &PETRAIN_BASE_TABLE(symmetric),
     .wide = &PETRAIN_BASE_TABLE(wide),
 };
 

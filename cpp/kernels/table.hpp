@@ -16,6 +16,7 @@
 #include "quant_format.hpp"
 #include "reduce.hpp"
 #include "rnn.hpp"
+#include "symmetric.hpp"
 #include "wide.hpp"
 
 namespace petrain::kernels {
@@ -37,6 +38,7 @@ struct KernelTable {
   const QuantFormatTable* quant_format;
   const ReduceTable* reduce;
   const RnnTable* rnn;
+  const SymmetricTable* symmetric;
   const WideTable* wide;
 };
 

@@ -7,6 +7,7 @@
 #include <stdexcept>
 
 #include "checks.hpp"
+#include "symmetric.hpp"
 
 namespace petrain {
 namespace {
@@ -84,7 +85,7 @@ SingularTriplets truncated_svd(const TallMatrix& tall, std::int64_t k, const Svd
         a, options.n_iter ? asked + kRandomizedBlock * static_cast<double>(*options.n_iter) : kUsualGrowth * asked, k);
   }
   if (!full) return turned(tall, randomized_svd(a, std::ldexp(tall.square, -2 * tall.exponent), k, options));
-  return turned(tall, lift(a, symmetric_eigen(gram(a)).vectors, k));
+  return turned(tall, lift(a, SymmetricProblem(gram(a)).vectors(k), k));
 }
 
 RoundedFactors round_factors(const SingularTriplets& triplets, const std::vector<double>& scale) {

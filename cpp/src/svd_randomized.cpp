@@ -8,6 +8,7 @@
 
 #include "random.hpp"
 #include "svd.hpp"
+#include "symmetric.hpp"
 
 namespace petrain {
 namespace {
@@ -30,35 +31,13 @@ WideMatrix widened(const ConstMatrix& a) {
   return wide;
 }
 
-// Puts the inverse of the upper Cholesky factor of a Gram matrix into `inverse` and returns the smallest pivot over
-// its diagonal element: the squared sine between a column and the span of the earlier ones. 0: there is no inverse.
-double inverse_cholesky(const WideMatrix& g, Tensor& inverse) {
-  const std::int64_t l = g.rows;
-  WideMatrix r(l, l), x(l, l);
-  double least = 1;
-  for (std::int64_t i = 0; i < l; ++i) {
-    std::copy(g.row(i) + i, g.row(i) + l, r.row(i) + i);
-    for (std::int64_t p = 0; p < i; ++p) {
-      for (std::int64_t j = i; j < l; ++j) r.row(i)[j] -= r.row(p)[i] * r.row(p)[j];
-    }
-    const double pivot = r.row(i)[i];
-    if (!(pivot > 1e-60)) return 0;  // nor one that float32 could hold
-    least = std::min(least, pivot / g.row(i)[i]);
-    const double factor = 1 / std::sqrt(pivot);
-    for (std::int64_t j = i; j < l; ++j) r.row(i)[j] *= factor;
+Tensor narrowed(const WideMatrix& wide) {
+  Tensor result(DType::f32, {wide.rows, wide.cols});
+  for (std::int64_t i = 0; i < wide.rows; ++i) {
+    for (std::int64_t j = 0; j < wide.cols; ++j)
+      result.as<float>()[i * wide.cols + j] = static_cast<float>(wide.row(i)[j]);
   }
-  for (std::int64_t i = l - 1; i >= 0; --i) {  // R X = I, from the last row up
-    x.row(i)[i] = 1;
-    for (std::int64_t p = i + 1; p < l; ++p) {
-      for (std::int64_t j = p; j < l; ++j) x.row(i)[j] -= r.row(i)[p] * x.row(p)[j];
-    }
-    for (std::int64_t j = i; j < l; ++j) x.row(i)[j] /= r.row(i)[i];
-  }
-  inverse = Tensor(DType::f32, {l, l});
-  for (std::int64_t i = 0; i < l; ++i) {
-    for (std::int64_t j = i; j < l; ++j) inverse.as<float>()[i * l + j] = static_cast<float>(x.row(i)[j]);
-  }
-  return least;
+  return result;
 }
 
 // Makes the columns of y orthonormal by Cholesky QR, its Gram matrix in float64, and once more where they were far from
@@ -68,7 +47,7 @@ double orthonormal_basis(Tensor& y) {
   constexpr double kDependent = 1e-9, kNear = 0.9;
   double least = 0;
   for (int pass = 0; pass < 2; ++pass) {
-    Tensor inverse;
+    WideMatrix inverse;
     const double pivot = inverse_cholesky(gram(view(y)), inverse);
     if (pass == 0) least = pivot;
     if (pivot < kDependent) {
@@ -79,7 +58,7 @@ double orthonormal_basis(Tensor& y) {
       }
       break;
     }
-    y = product(view(y), view(inverse));
+    y = product(view(y), view(narrowed(inverse)));
     if (pivot > kNear) break;
   }
   return least;
@@ -182,10 +161,10 @@ class Bidiagonalization {
     gemm(u_.view().transposed(), view(image), b_.as<float>() + first, most_);
   }
 
-  std::vector<double> squares() const { return symmetric_eigenvalues(gram(inner())); }  // of B's singular values
+  std::vector<double> squares() const { return SymmetricProblem(gram(inner())).values(); }  // of B's singular values
 
   SingularTriplets triplets(std::int64_t k) const {
-    const SingularTriplets small = lift(inner(), symmetric_eigen(gram(inner())).vectors, k);
+    const SingularTriplets small = lift(inner(), SymmetricProblem(gram(inner())).vectors(k), k);
     return {multiply(u_.view(), small.u, k), multiply(v_.view(), small.v, k), small.s};
   }
 

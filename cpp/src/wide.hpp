@@ -22,13 +22,23 @@ struct WideMatrix {
   std::vector<double> values;
 };
 
-WideMatrix gram(const ConstMatrix& x);                                                 // XᵀX
+WideMatrix gram(const ConstMatrix& x);  // XᵀX
+WideMatrix gram(const WideMatrix& x);
 WideMatrix multiply(const ConstMatrix& a, const WideMatrix& b, std::int64_t columns);  // A times B's first columns
-WideMatrix multiply(const ConstMatrix& a, const ConstMatrix& b);                       // A B
+WideMatrix multiply(const WideMatrix& a, const WideMatrix& b, std::int64_t columns);
+WideMatrix multiply(const ConstMatrix& a, const ConstMatrix& b);  // A B
 
 // Makes the columns orthonormal, in order, by Householder's QR; a column within the span of the earlier ones becomes
 // some direction outside of it. Gives the diagonal of R, made non-negative: how long each column was beyond that span.
 std::vector<double> orthonormalize(WideMatrix& y);
+
+// The same by Cholesky QR, for columns of length 1 that are nearly orthonormal: again and again until their Gram matrix
+// is within `precision` of the identity. False, where a pivot is below `least`, and then `y` is left somewhere between.
+bool orthonormalize_near(WideMatrix& y, double least, double precision);
+
+// Puts the inverse of the upper Cholesky factor of a Gram matrix into `inverse` and returns the smallest pivot over its
+// diagonal element: the squared sine between a column and the span of the earlier ones. 0: there is no inverse.
+double inverse_cholesky(const WideMatrix& gram, WideMatrix& inverse);
 
 // Eigenvalues of a symmetric matrix, largest first, and its eigenvectors as columns.
 struct SymmetricEigen {
@@ -36,7 +46,6 @@ struct SymmetricEigen {
   WideMatrix vectors;
 };
 SymmetricEigen symmetric_eigen(const WideMatrix& matrix);
-std::vector<double> symmetric_eigenvalues(const WideMatrix& matrix);
 
 // Y with G Y = X for a G without negative eigenvalues, in the place of X; where G is singular, one of them.
 void solve_symmetric(const WideMatrix& g, WideMatrix& x);
