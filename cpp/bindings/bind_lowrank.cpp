@@ -24,15 +24,15 @@ void register_lowrank(py::module_& module) {
   module.def(
       "svd",
       [](py::handle a, std::int64_t k, std::int64_t oversample, std::optional<std::int64_t> n_iter,
-         const std::string& method, std::uint64_t seed) {
+         const std::string& method, std::uint64_t seed, double tol) {
         const ArrayRef array = borrow(a, "a", Access::read);
-        const SvdOptions options{oversample, n_iter, method_from(method), seed};
+        const SvdOptions options{oversample, n_iter, method_from(method), seed, tol};
         Svd result = without_gil([&] { return svd(array.view, k, options); });
         return py::make_tuple(as_numpy(std::move(result.u)), as_numpy(std::move(result.s)),
                               as_numpy(std::move(result.vt)));
       },
       py::arg("a"), py::arg("k"), py::arg("oversample"), py::arg("n_iter"), py::arg("method"), py::arg("seed"),
-      "(u, s, vt); n_iter None: until it gains nothing more.");
+      py::arg("tol"), "(u, s, vt); n_iter None: as many as tol needs.");
   module.def(
       "factorize",
       [](py::handle w, std::optional<std::int64_t> rank, std::optional<double> energy, std::optional<double> rel_error,

@@ -4,6 +4,7 @@
 
 #include "checks.hpp"
 #include "svd.hpp"
+#include "symmetric.hpp"
 
 namespace petrain {
 namespace {
@@ -68,11 +69,11 @@ LowRank factorize(const ConstTensorView& w, const Keep& keep, std::uint64_t seed
   const std::int64_t most = tall.matrix.cols;
   const std::optional<double> allowed = allowed_loss(keep, most, w.shape);
   if (!allowed) return split(w, tall, truncated_svd(tall, keep.rank.value_or(most), {.seed = seed}));
-  const SymmetricEigen eigen = symmetric_eigen(gram(tall.matrix));
-  const std::vector<double> loss = losses(eigen.values);
+  const SymmetricProblem eigen(gram(tall.matrix));
+  const std::vector<double> loss = losses(eigen.values());
   std::int64_t rank = smallest_rank(loss, *allowed);
   for (;;) {
-    LowRank factors = split(w, tall, turned(tall, lift(tall.matrix, eigen.vectors, rank)));
+    LowRank factors = split(w, tall, turned(tall.transposed, lift(tall.matrix, eigen.vectors(rank))));
     // Rounding to float32 adds to the loss: it may take another rank, or be more than is allowed at any rank.
     const double measured = factors.rel_error() * factors.rel_error(), rounding = measured - loss[rank];
     const bool met = keep.energy ? factors.energy() >= *keep.energy : factors.rel_error() <= keep.rel_error.value_or(0);

@@ -13,10 +13,9 @@ namespace {
 
 constexpr double kEpsilon = 2.220446049250313e-16;
 constexpr int kIterations = 3;
-constexpr double kSound = 1e-12;        // of the norm: what T x - value x may be
-constexpr double kOrthonormal = 1e-14;  // what the Gram matrix may differ from that of orthonormal vectors
-constexpr double kDependent = 1e-12;    // a pivot of it
-constexpr std::int64_t kVectors = 8;    // a unit of work
+constexpr double kSound = 1e-12;      // of the norm: what T x - value x may be
+constexpr double kDependent = 1e-12;  // a pivot of the Gram matrix
+constexpr std::int64_t kVectors = 8;  // a unit of work
 
 double norm(const Tridiagonal& t) {
   double largest = 0;
@@ -112,10 +111,11 @@ bool inverse_iteration(const Tridiagonal& t, const std::vector<double>& values, 
   const double size = norm(t), least = std::max(kEpsilon * size, 1e-300);
   vectors = WideMatrix(n, count);
   parallel_for((count + kVectors - 1) / kVectors, [&](std::int64_t group) {
+    std::vector<float> start(n);
     std::vector<double> x(n);
     for (std::int64_t j = group * kVectors; j < std::min((group + 1) * kVectors, count); ++j) {
-      for (std::int64_t i = 0; i < n; ++i)
-        x[i] = uniform(0, static_cast<std::uint64_t>(j), static_cast<std::uint64_t>(i)) - 0.5;
+      fill_uniform(0, static_cast<std::uint64_t>(j), -1, 1, start.data(), n);
+      std::copy(start.begin(), start.end(), x.begin());
       const Shifted shifted(t, values[j], least);
       for (int iteration = 0; iteration < kIterations; ++iteration) {
         shifted.solve(x);
@@ -124,7 +124,7 @@ bool inverse_iteration(const Tridiagonal& t, const std::vector<double>& values, 
       for (std::int64_t i = 0; i < n; ++i) vectors.row(i)[j] = x[i];
     }
   });
-  return orthonormalize_near(vectors, kDependent, kOrthonormal) && is_sound(t, values, vectors, kSound * size);
+  return orthonormalize_near(vectors, kDependent) && is_sound(t, values, vectors, kSound * size);
 }
 
 }  // namespace petrain

@@ -15,53 +15,84 @@ namespace {
 // Values between 2^-16 and 2^16 are used as they are.
 constexpr int kPlainExponent = 16;
 
-[[noreturn]] void refuse_non_finite(const float* values, const Shape& shape, const std::string& what) {
+template <class T>
+[[noreturn]] void refuse_non_finite(const T* values, const Shape& shape, const std::string& what) {
   std::int64_t i = 0;
   while (std::isfinite(values[i])) ++i;
   throw std::invalid_argument(what + ": expected finite values, got " + number_text(values[i]) + " at " +
                               shape_text({i / shape[1], i % shape[1]}));
 }
 
+// The largest magnitude, or NaN where a value is not finite.
+template <class T>
+T largest_of(const T* values, std::int64_t size) {
+  const std::int64_t chunks = (size + kChunk - 1) / kChunk;
+  std::vector<T> largest(chunks);
+  parallel_for(chunks, [&](std::int64_t chunk) {
+    const std::int64_t end = std::min((chunk + 1) * kChunk, size);
+    T most = 0, nothing = 0;
+    for (std::int64_t i = chunk * kChunk; i < end; ++i) {
+      most = std::max(most, std::fabs(values[i]));
+      nothing += values[i] * 0;
+    }
+    largest[chunk] = most + nothing;
+  });
+  T most = 0;
+  for (const T part : largest) {
+    if (std::isnan(part)) return part;
+    most = std::max(most, part);
+  }
+  return most;
+}
+
+template <class T>
+double sum_of_squares(const T* values, std::int64_t size) {
+  const auto storage = sizeof(T) == 4 ? kernels::Storage::f32 : kernels::Storage::f64;
+  const std::int64_t chunks = (size + kChunk - 1) / kChunk;
+  std::vector<double> squares(chunks);
+  const auto& table = active_kernels();
+  parallel_for(chunks, [&](std::int64_t chunk) {
+    squares[chunk] =
+        table.reduce->sum_of_squares(values + chunk * kChunk, storage, 0, std::min(kChunk, size - chunk * kChunk));
+  });
+  return tree_sum(squares);
+}
+
 }  // namespace
 
-TallMatrix make_tall(const ConstTensorView& array, const std::string& what) {
-  if (array.dtype != DType::f32) {
-    throw std::invalid_argument(what + ": expected dtype float32, got " + dtype_name(array.dtype));
+template <class T>
+TallMatrixOf<T> make_tall_of(const ConstTensorView& array, const std::string& what) {
+  if (array.dtype != dtype_of<T>()) {
+    throw std::invalid_argument(what + ": expected dtype " + dtype_name(dtype_of<T>()) + ", got " +
+                                dtype_name(array.dtype));
   }
   if (array.shape.size() != 2 || array.size() == 0) {
     throw std::invalid_argument(what + ": expected a matrix that is not empty, got shape " + shape_text(array.shape));
   }
-  const float* values = array.as<float>();
-  const std::int64_t size = array.size(), chunks = (size + kChunk - 1) / kChunk;
-  std::vector<double> squares(chunks);
-  std::vector<float> largest(chunks);
-  const auto& table = active_kernels();
-  parallel_for(chunks, [&](std::int64_t chunk) {
-    const float* begin = values + chunk * kChunk;
-    const std::int64_t count = std::min(kChunk, size - chunk * kChunk);
-    squares[chunk] = table.reduce->sum_of_squares(begin, kernels::Storage::f32, 0, count);
-    float most = 0;
-    for (std::int64_t i = 0; i < count; ++i) most = std::max(most, std::fabs(begin[i]));
-    largest[chunk] = most;
-  });
-  TallMatrix tall;
-  tall.square = tree_sum(squares);
-  if (!std::isfinite(tall.square)) refuse_non_finite(values, array.shape, what);
+  const T* values = array.as<T>();
+  const std::int64_t size = array.size();
+  const T most = largest_of(values, size);
+  if (std::isnan(most)) refuse_non_finite(values, array.shape, what);
+  TallMatrixOf<T> tall;
   tall.transposed = array.shape[0] < array.shape[1];
-  const float most = *std::max_element(largest.begin(), largest.end());
   int exponent = 0;
   if (most > 0) std::frexp(most, &exponent);
   if (std::abs(exponent) > kPlainExponent) {
     tall.exponent = exponent;
-    tall.storage = Tensor(DType::f32, array.shape);
-    float* scaled = tall.storage.as<float>();
-    const double factor = std::ldexp(1.0, -exponent);  // beyond float32's range, where the values are denormal
-    for (std::int64_t i = 0; i < size; ++i) scaled[i] = static_cast<float>(values[i] * factor);
+    tall.storage = Tensor::uninitialized(dtype_of<T>(), array.shape);
+    T* scaled = tall.storage.template as<T>();
+    // In float64, for the sake of factors beyond float32's range; in two parts, for those beyond float64's.
+    const double half = std::ldexp(1.0, -exponent / 2), other = std::ldexp(1.0, -exponent - -exponent / 2);
+    for (std::int64_t i = 0; i < size; ++i) scaled[i] = static_cast<T>(values[i] * half * other);
     values = scaled;
   }
-  const ConstMatrix matrix(values, array.shape[0], array.shape[1]);
+  tall.square = sum_of_squares(values, size);
+  const ConstMatrixOf<T> matrix(values, array.shape[0], array.shape[1]);
   tall.matrix = tall.transposed ? matrix.transposed() : matrix;
   return tall;
 }
+
+template TallMatrix make_tall_of(const ConstTensorView&, const std::string&);
+template TallMatrixOf<double> make_tall_of(const ConstTensorView&, const std::string&);
 
 }  // namespace petrain

@@ -13,27 +13,12 @@ constexpr std::int64_t kDepth = 2048;  // rows of B that are packed at a time: a
 constexpr std::int64_t kRows = 32;     // rows of A in one unit of work
 constexpr std::int64_t kSerialWork = 1 << 19;  // multiply-adds below which a second thread costs more than it brings
 
-// A matrix of float or double, by its strides.
-template <class T>
-struct Strided {
-  const T* data;
-  std::int64_t rows, cols, row_stride, col_stride;
-};
-
-Strided<float> strided(const ConstMatrix& a) { return {a.data, a.rows, a.cols, a.row_stride, a.col_stride}; }
-Strided<double> strided(const WideMatrix& a) { return {a.values.data(), a.rows, a.cols, a.stride, 1}; }
-
-template <class T>
-Strided<T> transposed(const Strided<T>& a) {
-  return {a.data, a.cols, a.rows, a.col_stride, a.row_stride};
-}
-
 void multiply_panel(const kernels::WideArgs& args) { active_kernels().wide->multiply(args); }
 void multiply_panel(const kernels::Wide64Args& args) { active_kernels().wide->multiply64(args); }
 
 // C = A times the first columns of B; with `upper`, only the blocks on and above C's diagonal.
 template <class T, class U>
-WideMatrix product(const Strided<T>& a, const Strided<U>& b, std::int64_t columns, bool upper) {
+WideMatrix product(const ConstMatrixOf<T>& a, const ConstMatrixOf<U>& b, std::int64_t columns, bool upper) {
   WideMatrix c(a.rows, columns);
   const std::int64_t panels = c.stride / kPanel, row_blocks = (a.rows + kRows - 1) / kRows;
   std::vector<double> packed(panels * kPanel * std::min(a.cols, kDepth));
@@ -66,28 +51,26 @@ WideMatrix product(const Strided<T>& a, const Strided<U>& b, std::int64_t column
   return c;
 }
 
+}  // namespace
+
 template <class T>
-WideMatrix gram_of(const Strided<T>& x) {
-  WideMatrix g = product(transposed(x), x, x.cols, true);
+WideMatrix gram(const ConstMatrixOf<T>& x) {
+  WideMatrix g = product(x.transposed(), x, x.cols, true);
   for (std::int64_t i = 0; i < g.rows; ++i) {
     for (std::int64_t j = 0; j < i; ++j) g.row(i)[j] = g.row(j)[i];
   }
   return g;
 }
 
-}  // namespace
+template <class T, class U>
+WideMatrix multiply(const ConstMatrixOf<T>& a, const ConstMatrixOf<U>& b) {
+  return product(a, b, b.cols, false);
+}
 
-WideMatrix gram(const ConstMatrix& x) { return gram_of(strided(x)); }
-WideMatrix gram(const WideMatrix& x) { return gram_of(strided(x)); }
-
-WideMatrix multiply(const ConstMatrix& a, const WideMatrix& b, std::int64_t columns) {
-  return product(strided(a), strided(b), columns, false);
-}
-WideMatrix multiply(const WideMatrix& a, const WideMatrix& b, std::int64_t columns) {
-  return product(strided(a), strided(b), columns, false);
-}
-WideMatrix multiply(const ConstMatrix& a, const ConstMatrix& b) {
-  return product(strided(a), strided(b), b.cols, false);
-}
+template WideMatrix gram(const ConstMatrix&);
+template WideMatrix gram(const ConstMatrixOf<double>&);
+template WideMatrix multiply(const ConstMatrix&, const ConstMatrix&);
+template WideMatrix multiply(const ConstMatrix&, const ConstMatrixOf<double>&);
+template WideMatrix multiply(const ConstMatrixOf<double>&, const ConstMatrixOf<double>&);
 
 }  // namespace petrain

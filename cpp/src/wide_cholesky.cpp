@@ -36,17 +36,19 @@ double inverse_cholesky(const WideMatrix& gram, WideMatrix& inverse) {
 }
 
 bool orthonormalize_near(WideMatrix& y, double least, double precision) {
+  constexpr double kNear = 0.1;  // off the identity
   constexpr int kMostPasses = 4;
   for (int pass = 0; pass < kMostPasses; ++pass) {
-    const WideMatrix g = gram(y);
+    const WideMatrix g = gram(y.view());
     double off = 0;
     for (std::int64_t i = 0; i < g.rows; ++i) {
       for (std::int64_t j = i; j < g.cols; ++j) off = std::max(off, std::fabs(g.row(i)[j] - (i == j ? 1 : 0)));
     }
     if (off <= precision) return true;
     WideMatrix inverse;
-    if (inverse_cholesky(g, inverse) < least) return false;
-    y = multiply(y, inverse, y.cols);
+    if (!(inverse_cholesky(g, inverse) >= least)) return false;
+    y = multiply(y.view(), inverse.view());
+    if (off <= kNear) return true;
   }
   return false;
 }

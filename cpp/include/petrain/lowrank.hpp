@@ -17,25 +17,26 @@ namespace petrain {
 enum class SvdMethod {
   automatic,   // full for small matrices or large k, else whichever is estimated to be faster
   full,        // eigenvectors of the smaller Gram matrix, in float64
-  randomized,  // block Krylov from a random start (Musco, Musco, NeurIPS 2015)
+  randomized,  // block Lanczos from a random start (Musco, Musco, NeurIPS 2015)
 };
 
 struct SvdOptions {
-  std::int64_t oversample = 10;  // directions beyond k that the randomized method begins with
-  std::optional<std::int64_t> n_iter =
-      std::nullopt;  // its further steps; without a value, until they gain nothing more
+  std::int64_t oversample = 10;                       // directions beyond k that the randomized method begins with
+  std::optional<std::int64_t> n_iter = std::nullopt;  // its further steps; without a value, as many as `tol` needs
   SvdMethod method = SvdMethod::automatic;
   std::uint64_t seed = 0;  // of its random start
+  // By how much its squared error may be above the least possible, relative to that: an estimate. In (0, 1).
+  double tol = 1e-4;
 };
 
-// A ≈ U diag(s) Vᵀ, float32: u (m, k), s (k,) from the largest on, vt (k, n). The entry of largest magnitude of
+// A ≈ U diag(s) Vᵀ in the type of A: u (m, k), s (k,) from the largest on, vt (k, n). The entry of largest magnitude of
 // every column of u, the first of several, is positive.
 struct Svd {
   Tensor u, s, vt;
 };
 
-// `a` is a float32 matrix (m, n), 1 <= k <= min(m, n). Throws std::invalid_argument where it is not, where a value
-// is NaN or infinite, or where a singular value is too large for float32.
+// `a` is a matrix (m, n) of float32 or float64, 1 <= k <= min(m, n). Throws std::invalid_argument where it is not,
+// where a value is NaN or infinite, or where a singular value is too large for that type.
 Svd svd(const ConstTensorView& a, std::int64_t k, const SvdOptions& options = {});
 
 // What factorize keeps; exactly one has a value.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from petrain import _core
-from petrain._numbers import integer, seed_number
+from petrain._numbers import integer, required, seed_number
 from petrain._params import Array, Floats
 
 
@@ -16,6 +16,8 @@ def svd(
     n_iter: int | Literal["auto"] = "auto",
     method: Literal["auto", "full", "randomized"] = "auto",
     seed: int = 0,
+    *,
+    tol: float = 1e-4,
 ) -> tuple[Floats, Floats, Floats]:
     r"""The ``k`` largest singular values of a matrix and their vectors: :math:`A \approx U \,\mathrm{diag}(s)\, V^T`.
 
@@ -57,4 +59,4 @@ def svd(
     if isinstance(n_iter, str) and n_iter != "auto":
         raise ValueError(f'n_iter: expected "auto" or an integer, got {n_iter!r}')
     iterations = None if isinstance(n_iter, str) else integer("n_iter", n_iter)
-    return _core.svd(a, integer("k", k), integer("oversample", oversample), iterations, method, seed_number(seed))
+    return _core.svd(a, integer("k", k), integer("oversample", oversample), iterations, method, seed_number(seed), required(tol, "tol"))

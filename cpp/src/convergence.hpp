@@ -1,0 +1,30 @@
+// When a subspace that grows holds what is sought: from how the sum of the k largest squared singular values in it has
+// grown, what is yet to come is extrapolated.
+#pragma once
+
+#include <cstdint>
+
+namespace petrain {
+
+class Convergence {
+ public:
+  // `square` is all that there is; `tolerance` what may be missed, of what the k best leave.
+  Convergence(double square, double tolerance, std::int64_t spacing)
+      : square_(square), tolerance_(tolerance), spacing_(static_cast<double>(spacing)) {}
+
+  void look(double captured, std::int64_t size);
+  bool done() const;
+  std::int64_t until_next() const;  // more directions before the next look
+
+ private:
+  double limit() const;
+  double to_come() const;
+
+  double square_, tolerance_, spacing_;
+  double captured_ = 0, gain_ = 0;        // of the last `spacing_` directions
+  double ratio_ = 1, earlier_ratio_ = 1;  // of two such gains
+  std::int64_t size_ = 0;
+  int looks_ = 0;
+};
+
+}  // namespace petrain
