@@ -9,18 +9,31 @@ namespace {
 constexpr double kNoise = 1e-8;  // of all: float32 products cannot tell less
 constexpr double kNever = 1e300;
 
-// r + r² + … + r^count, where count need not be whole.
-double geometric(double r, double count) { return r == 1 ? count : r * (1 - std::pow(r, count)) / (1 - r); }
+struct Gains {
+  double sum = 0, last = 1, ratio = 0, earlier_ratio = 0;
+};
 
-// The r for which that is `sum`.
-double ratio_for(double sum, double count) {
-  double low = 0, high = std::max(1.0, sum);
-  if (sum <= 0) return 0;
-  for (int step = 0; step < 50; ++step) {
-    const double middle = (low + high) / 2;
-    (geometric(middle, count) < sum ? low : high) = middle;
+// Of `count` steps after one that gained 1, with ratios that change by the factor q.
+Gains gains(double ratio, double q, std::int64_t count) {
+  Gains result;
+  result.ratio = ratio;
+  for (std::int64_t step = 0; step < count; ++step) {
+    result.earlier_ratio = result.ratio;
+    result.ratio *= q;
+    result.last *= result.ratio;
+    result.sum += result.last;
   }
-  return high;
+  return result;
+}
+
+// The gains whose sum is given: q by bisection.
+Gains gains_of(double sum, double ratio, std::int64_t count) {
+  double low = 0, high = std::max(2.0, 2 * sum / ratio);
+  for (int step = 0; step < 60; ++step) {
+    const double middle = (low + high) / 2;
+    (gains(ratio, middle, count).sum < sum ? low : high) = middle;
+  }
+  return gains(ratio, high, count);
 }
 
 }  // namespace
@@ -28,18 +41,29 @@ double ratio_for(double sum, double count) {
 double Convergence::limit() const { return std::max(tolerance_ * (square_ - captured_), kNoise * square_); }
 
 // Convergence becomes faster and faster, so that the slower of the last two ratios is the safe one.
+double Convergence::slower_ratio() const { return std::max(ratio_, earlier_ratio_); }
+
 double Convergence::to_come() const {
-  const double ratio = std::max(ratio_, earlier_ratio_);
+  const double ratio = slower_ratio();
   return gain_ <= 0 ? 0 : ratio < 1 ? gain_ * ratio / (1 - ratio) : kNever;
 }
 
 void Convergence::look(double captured, std::int64_t size) {
-  const double gain = captured - captured_, count = static_cast<double>(size - size_) / spacing_;
-  if (looks_ == 1) gain_ = gain / count;
-  if (looks_ > 1) {
-    earlier_ratio_ = looks_ > 2 ? ratio_ : 0;
-    ratio_ = gain_ > 0 ? ratio_for(gain / gain_, count) : gain > 0 ? 1 : 0;
-    gain_ = gain_ > 0 ? gain_ * std::pow(ratio_, count) : gain / count;
+  const double gain = captured - captured_;
+  const std::int64_t count = std::max<std::int64_t>(1, (size - size_ + spacing_ / 2) / spacing_);
+  if (looks_ < 3) {
+    ratio_ = looks_ == 2 && gain_ > 0 ? std::max(gain, 0.0) / gain_ : 1;
+    gain_ = gain;
+  } else if (gain <= 0) {
+    gain_ = ratio_ = earlier_ratio_ = 0;
+  } else if (gain_ <= 0 || ratio_ <= 0) {
+    gain_ = gain / static_cast<double>(count);
+    ratio_ = earlier_ratio_ = 1;
+  } else {
+    const Gains found = gains_of(gain / gain_, ratio_, count);
+    gain_ *= found.last;
+    ratio_ = found.ratio;
+    earlier_ratio_ = found.earlier_ratio;
   }
   captured_ = captured;
   size_ = size;
@@ -52,12 +76,12 @@ bool Convergence::done() const {
 }
 
 std::int64_t Convergence::until_next() const {
-  constexpr double kPart = 1.0 / 3;
-  const double ratio = std::max(ratio_, earlier_ratio_);
-  double steps = 1;
-  if (looks_ > 3 && ratio < 1 && to_come() > limit())
-    steps = std::max(1.0, kPart * std::log(to_come() / limit()) / -std::log(ratio));
-  return static_cast<std::int64_t>(std::floor(steps) * spacing_);
+  constexpr double kPart = 0.4;  // of the steps that a ratio which stays as it is would take
+  const double ratio = slower_ratio();
+  if (looks_ < 4 || ratio >= 1 || ratio <= 0 || to_come() <= limit()) return spacing_;
+  const double steps = kPart * std::log(to_come() / limit()) / -std::log(ratio);
+  const std::int64_t most = std::max<std::int64_t>(1, size_ / spacing_);
+  return std::clamp(static_cast<std::int64_t>(std::min(steps, 1e9)), std::int64_t{1}, most) * spacing_;
 }
 
 }  // namespace petrain

@@ -8,23 +8,26 @@ namespace petrain {
 
 class Convergence {
  public:
-  // `square` is all that there is; `tolerance` what may be missed, of what the k best leave.
+  // `square` is all that there is; `tolerance` what may be missed, of what the k best leave. Looks are `spacing`
+  // directions apart, or several times that.
   Convergence(double square, double tolerance, std::int64_t spacing)
-      : square_(square), tolerance_(tolerance), spacing_(static_cast<double>(spacing)) {}
+      : square_(square), tolerance_(tolerance), spacing_(spacing) {}
 
   void look(double captured, std::int64_t size);
   bool done() const;
-  std::int64_t until_next() const;  // more directions before the next look
+  std::int64_t until_next() const;  // directions to be added before the next look
 
  private:
   double limit() const;
+  double slower_ratio() const;
   double to_come() const;
 
-  double square_, tolerance_, spacing_;
-  double captured_ = 0, gain_ = 0;        // of the last `spacing_` directions
-  double ratio_ = 1, earlier_ratio_ = 1;  // of two such gains
-  std::int64_t size_ = 0;
+  double square_, tolerance_;
+  std::int64_t spacing_, size_ = 0;
   int looks_ = 0;
+  double captured_ = 0;
+  double gain_ = 0;                       // by the last `spacing_` directions
+  double ratio_ = 1, earlier_ratio_ = 0;  // of that gain to the one before
 };
 
 }  // namespace petrain

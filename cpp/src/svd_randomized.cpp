@@ -48,7 +48,12 @@ class Lanczos {
 
   SingularTriplets triplets(const SymmetricProblem& problem, std::int64_t k) const {
     const WideMatrix vectors = problem.vectors(k);
-    return in_order(multiply(images_.view(), vectors.view()), multiply(v_.view(), vectors.view()), kOrthonormal<T>);
+    Thin<T> rounded(size(), k), right(a_.cols, k);
+    for (std::int64_t i = 0; i < size(); ++i) std::copy_n(vectors.row(i), k, rounded.values.data() + i * k);
+    add_product(v_.view(), rounded.view(), right, false);
+    WideMatrix v(a_.cols, k);
+    for (std::int64_t i = 0; i < a_.cols; ++i) std::copy_n(right.values.data() + i * k, k, v.row(i));
+    return in_order(multiply(images_.view(), vectors.view()), std::move(v), kOrthonormal<T>);
   }
 
  private:

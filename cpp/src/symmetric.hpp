@@ -30,8 +30,8 @@ class SymmetricProblem {
   int exponent_ = 0;
 };
 
-// Of a tridiagonal matrix; values in the order of the others here, largest first. By Eigen.
-std::vector<double> tridiagonal_values(const Tridiagonal& t);
+std::vector<double> tridiagonal_values(const Tridiagonal& t);  // largest first
+// Of the largest values. By Eigen.
 WideMatrix tridiagonal_vectors(const Tridiagonal& t, std::int64_t count);
 
 // The vectors of the first `count` of these values by inverse iteration. False where they are not found to be good:

@@ -1,7 +1,10 @@
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstdlib>
+#include <limits>
 #include <stdexcept>
+#include <type_traits>
 
 #include "checks.hpp"
 #include "chunks.hpp"
@@ -23,26 +26,23 @@ template <class T>
                               shape_text({i / shape[1], i % shape[1]}));
 }
 
-// The largest magnitude, or NaN where a value is not finite.
+// The largest magnitude, or infinity or NaN where a value is not finite. Bits without the sign are in the same order.
 template <class T>
 T largest_of(const T* values, std::int64_t size) {
+  using Bits = std::conditional_t<sizeof(T) == 4, std::int32_t, std::int64_t>;
+  constexpr Bits kMagnitude = std::numeric_limits<Bits>::max();
   const std::int64_t chunks = (size + kChunk - 1) / kChunk;
-  std::vector<T> largest(chunks);
+  std::vector<Bits> largest(chunks);
   parallel_for(chunks, [&](std::int64_t chunk) {
     const std::int64_t end = std::min((chunk + 1) * kChunk, size);
-    T most = 0, nothing = 0;
+    Bits most = 0;
     for (std::int64_t i = chunk * kChunk; i < end; ++i) {
-      most = std::max(most, std::fabs(values[i]));
-      nothing += values[i] * 0;
+      const Bits magnitude = std::bit_cast<Bits>(values[i]) & kMagnitude;
+      most = magnitude > most ? magnitude : most;
     }
-    largest[chunk] = most + nothing;
+    largest[chunk] = most;
   });
-  T most = 0;
-  for (const T part : largest) {
-    if (std::isnan(part)) return part;
-    most = std::max(most, part);
-  }
-  return most;
+  return std::bit_cast<T>(*std::max_element(largest.begin(), largest.end()));
 }
 
 template <class T>
@@ -72,7 +72,7 @@ TallMatrixOf<T> make_tall_of(const ConstTensorView& array, const std::string& wh
   const T* values = array.as<T>();
   const std::int64_t size = array.size();
   const T most = largest_of(values, size);
-  if (std::isnan(most)) refuse_non_finite(values, array.shape, what);
+  if (!std::isfinite(most)) refuse_non_finite(values, array.shape, what);
   TallMatrixOf<T> tall;
   tall.transposed = array.shape[0] < array.shape[1];
   int exponent = 0;

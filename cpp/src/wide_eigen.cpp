@@ -10,27 +10,20 @@ namespace {
 
 using Solver = Eigen::SelfAdjointEigenSolver<Eigen::MatrixXd>;
 
-Solver solve(const Tridiagonal& t, int options) {
+Solver solve(const Tridiagonal& t) {
   const auto vector = [](const std::vector<double>& values) {
     return Eigen::Map<const Eigen::VectorXd>(values.data(), static_cast<Eigen::Index>(values.size()));
   };
   Solver solver;
-  solver.computeFromTridiagonal(vector(t.diagonal), vector(t.beside), options);
+  solver.computeFromTridiagonal(vector(t.diagonal), vector(t.beside), Eigen::ComputeEigenvectors);
   if (solver.info() != Eigen::Success) throw Error("the eigenvalue iteration of a Gram matrix did not converge");
   return solver;
 }
 
 }  // namespace
 
-std::vector<double> tridiagonal_values(const Tridiagonal& t) {
-  const Solver solver = solve(t, Eigen::EigenvaluesOnly);
-  std::vector<double> values(solver.eigenvalues().begin(), solver.eigenvalues().end());
-  std::reverse(values.begin(), values.end());
-  return values;
-}
-
 WideMatrix tridiagonal_vectors(const Tridiagonal& t, std::int64_t count) {
-  const Solver solver = solve(t, Eigen::ComputeEigenvectors);
+  const Solver solver = solve(t);
   const auto n = static_cast<std::int64_t>(t.diagonal.size());
   WideMatrix vectors(n, count);
   for (std::int64_t i = 0; i < n; ++i) {
