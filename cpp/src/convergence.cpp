@@ -6,7 +6,6 @@
 namespace petrain {
 namespace {
 
-constexpr double kNoise = 1e-8;  // of all: float32 products cannot tell less
 constexpr double kNever = 1e300;
 
 struct Gains {
@@ -38,7 +37,7 @@ Gains gains_of(double sum, double ratio, std::int64_t count) {
 
 }  // namespace
 
-double Convergence::limit() const { return std::max(tolerance_ * (square_ - captured_), kNoise * square_); }
+double Convergence::limit() const { return std::max(tolerance_ * (square_ - captured_), noise_ * square_); }
 
 // Convergence becomes faster and faster, so that the slower of the last two ratios is the safe one.
 double Convergence::slower_ratio() const { return std::max(ratio_, earlier_ratio_); }

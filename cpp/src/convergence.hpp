@@ -8,10 +8,10 @@ namespace petrain {
 
 class Convergence {
  public:
-  // `square` is all that there is; `tolerance` what may be missed, of what the k best leave. Looks are `spacing`
-  // directions apart, or several times that.
-  Convergence(double square, double tolerance, std::int64_t spacing)
-      : square_(square), tolerance_(tolerance), spacing_(spacing) {}
+  // `square` is all that there is; `tolerance` what may be missed, of what the k best leave; `noise` what products
+  // cannot tell, of all. Looks are `spacing` directions apart, or several times that.
+  Convergence(double square, double tolerance, double noise, std::int64_t spacing)
+      : square_(square), tolerance_(tolerance), noise_(noise), spacing_(spacing) {}
 
   void look(double captured, std::int64_t size);
   bool done() const;
@@ -22,7 +22,7 @@ class Convergence {
   double slower_ratio() const;
   double to_come() const;
 
-  double square_, tolerance_;
+  double square_, tolerance_, noise_;
   std::int64_t spacing_, size_ = 0;
   int looks_ = 0;
   double captured_ = 0;

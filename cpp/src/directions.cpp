@@ -49,17 +49,17 @@ double make_orthonormal(Thin<T>& y) {
 
 }  // namespace
 
-template <>
-void add_product(const ConstMatrix& a, const ConstMatrix& b, Thin<float>& c, bool accumulate) {
-  gemm(a, b, c.values.data(), c.cols, accumulate);
-}
-
-template <>
-void add_product(const ConstMatrixOf<double>& a, const ConstMatrixOf<double>& b, Thin<double>& c, bool accumulate) {
-  const WideMatrix product = multiply(a, b);
-  for (std::int64_t i = 0; i < c.rows; ++i) {
-    double* row = c.values.data() + i * c.cols;
-    for (std::int64_t j = 0; j < c.cols; ++j) row[j] = accumulate ? row[j] + product.row(i)[j] : product.row(i)[j];
+// Inner sums of 512 at a time, so that a product by parts has the bits of the whole.
+void multiply_into(const ConstMatrixOf<double>& a, const ConstMatrixOf<double>& b, double* c, std::int64_t c_stride,
+                   bool accumulate) {
+  for (std::int64_t first = 0; first < a.cols; first += kGemmDepth) {
+    const std::int64_t depth = std::min(kGemmDepth, a.cols - first);
+    const WideMatrix product = multiply(a.transposed().row_range(first, depth).transposed(), b.row_range(first, depth));
+    for (std::int64_t i = 0; i < product.rows; ++i) {
+      double* row = c + i * c_stride;
+      for (std::int64_t j = 0; j < product.cols; ++j)
+        row[j] = accumulate || first > 0 ? row[j] + product.row(i)[j] : product.row(i)[j];
+    }
   }
 }
 

@@ -21,9 +21,18 @@ struct Thin {
   std::vector<T> values;
 };
 
-// C = A B or C += A B, of a C without gaps.
+// C = A B or C += A B, like gemm.
+inline void multiply_into(const ConstMatrix& a, const ConstMatrix& b, float* c, std::int64_t c_stride,
+                          bool accumulate) {
+  gemm(a, b, c, c_stride, accumulate);
+}
+void multiply_into(const ConstMatrixOf<double>& a, const ConstMatrixOf<double>& b, double* c, std::int64_t c_stride,
+                   bool accumulate);
+
 template <class T>
-void add_product(const ConstMatrixOf<T>& a, const ConstMatrixOf<T>& b, Thin<T>& c, bool accumulate);
+void add_product(const ConstMatrixOf<T>& a, const ConstMatrixOf<T>& b, Thin<T>& c, bool accumulate) {
+  multiply_into(a, b, c.values.data(), c.cols, accumulate);
+}
 
 // Columns that grow in number, each contiguous.
 template <class T>

@@ -11,7 +11,8 @@ namespace {
 
 std::string text(const std::optional<double>& value) { return value ? number_text(*value) : "none"; }
 
-// The part of ‖W‖²_F that may be lost, or no value where the rank is given.
+}  // namespace
+
 std::optional<double> allowed_loss(const Keep& keep, std::int64_t most, const Shape& shape) {
   const std::string rank = keep.rank ? std::to_string(*keep.rank) : "none";
   if (keep.rank.has_value() + keep.energy.has_value() + keep.rel_error.has_value() != 1) {
@@ -34,7 +35,7 @@ std::optional<double> allowed_loss(const Keep& keep, std::int64_t most, const Sh
   return rel_error * rel_error;
 }
 
-// loss[r]: the part of ‖W‖²_F beyond the first r singular values. Values that are rounding of the largest count as 0.
+// Values that are rounding of the largest count as 0.
 std::vector<double> losses(const std::vector<double>& eigenvalues) {
   const std::size_t n = eigenvalues.size();
   const double rounding = 2.2e-16 * static_cast<double>(n) * eigenvalues[0];
@@ -52,6 +53,8 @@ std::int64_t smallest_rank(const std::vector<double>& loss, double allowed) {
   while (rank + 1 < loss.size() && loss[rank] > allowed) ++rank;
   return static_cast<std::int64_t>(rank);
 }
+
+namespace {
 
 LowRank split(const ConstTensorView& w, const TallMatrix& tall, const SingularTriplets& triplets) {
   std::vector<double> roots(triplets.s);

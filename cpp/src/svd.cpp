@@ -6,8 +6,7 @@
 #include <numeric>
 #include <stdexcept>
 
-#include "checks.hpp"
-#include "symmetric.hpp"
+#include "randomized.hpp"
 
 namespace petrain {
 namespace {
@@ -17,16 +16,8 @@ namespace {
 // costs little or the randomized one would come to carry most of all directions.
 constexpr double kWideCost = 4, kValuesCost = 11, kVectorsCost = 26;
 constexpr std::int64_t kSmall = 128;
-constexpr double kUsualGrowth = 2.5;  // directions at the end, of those asked for
-
-bool full_is_better(double m, double n, double directions, double k, double product_cost) {
-  if (n <= kSmall || k >= std::ceil(n / 3)) return true;
-  const double full = kWideCost * (m * n * n + 2 * m * n * k) + kValuesCost * n * n * n + kVectorsCost * n * n * k;
-  const double d = std::min(directions, n);
-  const double products = product_cost * (4 * m * n * d + 3 * n * d * d) + kWideCost * m * d * d;
-  const double small = 2 * kValuesCost * d * d * d + kVectorsCost * d * d * k + kWideCost * 2 * (m + n) * d * k;
-  return full <= products + small;
-}
+constexpr double kUsualGrowth = 2.1;  // directions at the end, of those asked for
+constexpr double kLooks = 2;          // of the size that there is at the end
 
 // Of a column's entry of largest magnitude once rounded, the first of several.
 template <class T>
@@ -69,13 +60,6 @@ void permute(WideMatrix& x, const std::vector<std::int64_t>& order) {
   }
 }
 
-void require_at_least(std::int64_t value, std::int64_t least, const std::string& what) {
-  if (value < least) {
-    throw std::invalid_argument(what + ": expected at least " + std::to_string(least) + ", got " +
-                                std::to_string(value));
-  }
-}
-
 }  // namespace
 
 SingularTriplets in_order(WideMatrix u, WideMatrix v, double precision) {
@@ -100,18 +84,28 @@ SingularTriplets lift(const ConstMatrixOf<T>& a, WideMatrix directions) {
 }
 
 template <class T>
+bool full_is_better(const ConstMatrixOf<T>& a, std::int64_t k, const SvdOptions& options) {
+  if (options.method != SvdMethod::automatic) return options.method == SvdMethod::full;
+  const auto m = static_cast<double>(a.rows), n = static_cast<double>(a.cols), rank = static_cast<double>(k);
+  if (a.cols <= kSmall || k >= (a.cols + 2) / 3) return true;
+  const double asked = rank + static_cast<double>(options.oversample);
+  const double d = std::min(
+      n, options.n_iter ? asked + kRandomizedBlock * static_cast<double>(*options.n_iter) : kUsualGrowth * asked);
+  const double product_cost = sizeof(T) == 4 ? 1 : kWideCost;
+  const double full =
+      kWideCost * (m * n * n + 2 * m * n * rank) + kValuesCost * n * n * n + kVectorsCost * n * n * rank;
+  const double products = product_cost * (4 * m * n * d + 3 * n * d * d) + kWideCost * (m * d * d + 2 * m * d * rank);
+  return full <= products + kLooks * kValuesCost * d * d * d + kVectorsCost * d * d * rank;
+}
+
+template <class T>
 SingularTriplets truncated_svd(const TallMatrixOf<T>& tall, std::int64_t k, const SvdOptions& options) {
   const ConstMatrixOf<T>& a = tall.matrix;
-  bool full = options.method == SvdMethod::full;
-  if (options.method == SvdMethod::automatic) {
-    const auto asked = static_cast<double>(k) + static_cast<double>(options.oversample);
-    const double directions =
-        options.n_iter ? asked + kRandomizedBlock * static_cast<double>(*options.n_iter) : kUsualGrowth * asked;
-    full = full_is_better(static_cast<double>(a.rows), static_cast<double>(a.cols), directions, static_cast<double>(k),
-                          sizeof(T) == 4 ? 1 : kWideCost);
+  if (full_is_better(a, k, options)) return turned(tall.transposed, lift(a, SymmetricProblem(gram(a)).vectors(k)));
+  RandomizedSvd<T> run(RowBlocks<T>(a, 0, false), tall.square, k, std::nullopt, options);
+  while (run.step()) {
   }
-  return turned(tall.transposed,
-                full ? lift(a, SymmetricProblem(gram(a)).vectors(k)) : randomized_svd(a, tall.square, k, options));
+  return turned(tall.transposed, run.triplets());
 }
 
 template <class T>
@@ -132,46 +126,12 @@ RoundedFactors round_factors(const SingularTriplets& triplets, const std::vector
   return result;
 }
 
+template bool full_is_better(const ConstMatrix&, std::int64_t, const SvdOptions&);
+template bool full_is_better(const ConstMatrixOf<double>&, std::int64_t, const SvdOptions&);
 template SingularTriplets lift(const ConstMatrix&, WideMatrix);
+template SingularTriplets lift(const ConstMatrixOf<double>&, WideMatrix);
 template SingularTriplets truncated_svd(const TallMatrix&, std::int64_t, const SvdOptions&);
 template RoundedFactors round_factors<float>(const SingularTriplets&, const std::vector<double>&);
-
-namespace {
-
-template <class T>
-Svd svd_of(const ConstTensorView& a, std::int64_t k, const SvdOptions& options) {
-  const TallMatrixOf<T> tall = make_tall_of<T>(a, "a");
-  if (k < 1 || k > tall.matrix.cols) {
-    throw std::invalid_argument("k: expected 1 to " + std::to_string(tall.matrix.cols) + " for shape " +
-                                shape_text(a.shape) + ", got " + std::to_string(k));
-  }
-  require_at_least(options.oversample, 0, "oversample");
-  if (options.n_iter) require_at_least(*options.n_iter, 0, "n_iter");
-  if (!(options.tol > 0 && options.tol < 1)) {
-    throw std::invalid_argument("tol: expected a number in (0, 1), got " + number_text(options.tol));
-  }
-  const SingularTriplets triplets = truncated_svd(tall, k, options);
-  const double largest = std::ldexp(triplets.s[0], tall.exponent);
-  if (!(largest <= std::numeric_limits<T>::max())) {
-    throw std::invalid_argument(std::string("a: expected singular values within ") + dtype_name(dtype_of<T>()) +
-                                ", got " + number_text(largest));
-  }
-  Svd result;
-  result.s = Tensor(dtype_of<T>(), {k});
-  for (std::int64_t j = 0; j < k; ++j)
-    result.s.template as<T>()[j] = static_cast<T>(std::ldexp(triplets.s[j], tall.exponent));
-  RoundedFactors rounded = round_factors<T>(triplets, std::vector<double>(k, 1.0));
-  result.u = std::move(rounded.u);
-  result.vt = std::move(rounded.vt);
-  return result;
-}
-
-}  // namespace
-
-Svd svd(const ConstTensorView& a, std::int64_t k, const SvdOptions& options) {
-  if (a.dtype == DType::f64) return svd_of<double>(a, k, options);
-  if (a.dtype == DType::f32) return svd_of<float>(a, k, options);
-  throw std::invalid_argument(std::string("a: expected dtype float32 or float64, got ") + dtype_name(a.dtype));
-}
+template RoundedFactors round_factors<double>(const SingularTriplets&, const std::vector<double>&);
 
 }  // namespace petrain

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -24,9 +25,10 @@ struct TallMatrixOf {
 };
 using TallMatrix = TallMatrixOf<float>;
 
-// Throws std::invalid_argument unless the array is a finite matrix of this type that is not empty.
+// Throws std::invalid_argument unless the array is a finite matrix of this type that is not empty. With `drop`, pages
+// are given back once they have been read (see SvdControl), and a matrix that would have to be divided is refused.
 template <class T>
-TallMatrixOf<T> make_tall_of(const ConstTensorView& array, const std::string& what);
+TallMatrixOf<T> make_tall_of(const ConstTensorView& array, const std::string& what, bool drop = false);
 inline TallMatrix make_tall(const ConstTensorView& array, const std::string& what) {
   return make_tall_of<float>(array, what);
 }
@@ -49,11 +51,11 @@ constexpr std::int64_t kRandomizedBlock = 16;  // directions of a step
 template <class T>
 constexpr double kOrthonormal = sizeof(T) == 4 ? 1e-9 : 1e-15;  // precision of left vectors
 
-// `square` is ‖A‖²_F.
+// What the options say, or which is estimated to be the faster.
 template <class T>
-SingularTriplets randomized_svd(const ConstMatrixOf<T>& tall, double square, std::int64_t k, const SvdOptions& options);
+bool full_is_better(const ConstMatrixOf<T>& tall, std::int64_t k, const SvdOptions& options);
 
-// By the method that the options say; of the given matrix, not of its transpose, but still without the exponent.
+// By that method; of the given matrix, not of its transpose, but still without the exponent.
 template <class T>
 SingularTriplets truncated_svd(const TallMatrixOf<T>& tall, std::int64_t k, const SvdOptions& options);
 // Of the given matrix, from those of the tall one.
@@ -61,6 +63,12 @@ inline SingularTriplets turned(bool transposed, SingularTriplets triplets) {
   if (transposed) std::swap(triplets.u, triplets.v);
   return triplets;
 }
+
+// The part of ‖W‖²_F that may be lost, or no value where the rank is given. Throws where `keep` is not correct.
+std::optional<double> allowed_loss(const Keep& keep, std::int64_t most, const Shape& shape);
+// From the eigenvalues of a Gram matrix, for each rank from 0 on: the part of ‖W‖²_F beyond it.
+std::vector<double> losses(const std::vector<double>& eigenvalues);
+std::int64_t smallest_rank(const std::vector<double>& loss, double allowed);
 
 // Row-major u (m, k) and vᵀ (k, n), column j of each multiplied by scale[j], with the signs that the header promises.
 struct RoundedFactors {

@@ -1,80 +1,16 @@
-// Block Lanczos on AᵀA from a random start (Golub, Luk, Overton, ACM TOMS 7, 1981; its convergence: Musco, Musco,
-// NeurIPS 2015): orthonormal V that grows by one block with each product by A and by Aᵀ, and the eigenvectors of the
-// small VᵀAᵀA V. For the same products it comes much nearer to the best than subspace iteration. As all of V is kept
-// orthonormal, A V need not be (Simon, Zha, SIAM J. Sci. Comput. 21, 2000): it is, with the eigenvectors, at the end.
 #include <algorithm>
 #include <numeric>
-#include <optional>
+#include <stdexcept>
 #include <utility>
 
-#include "convergence.hpp"
-#include "directions.hpp"
-#include "svd.hpp"
-#include "symmetric.hpp"
+#include "randomized.hpp"
 
 namespace petrain {
 namespace {
 
 constexpr std::int64_t kBlock = kRandomizedBlock;
 
-template <class T>
-class Lanczos {
- public:
-  Lanczos(const ConstMatrixOf<T>& a, std::uint64_t seed) : a_(a), v_(a.cols, seed), images_(a.rows) {}
-
-  std::int64_t size() const { return v_.count(); }
-
-  void step() {
-    const std::int64_t first = size(), count = std::min(kBlock, a_.cols - first);
-    v_.append_rest(image_.cols == 0 ? v_.random(count) : next(count));
-    image_ = Thin<T>(a_.rows, count);
-    add_product(a_, v_.view(first, count), image_, false);
-    images_.append(image_);
-    grams_.push_back(multiply(images_.view().transposed(), image_.view()));
-  }
-
-  // From a random block, beside what is there.
-  void begin_anew() { image_ = {}; }
-
-  SymmetricProblem problem() const {
-    WideMatrix gram(size(), size());
-    std::int64_t first = 0;
-    for (const WideMatrix& columns : grams_) {
-      for (std::int64_t i = 0; i < columns.rows; ++i) std::copy_n(columns.row(i), columns.cols, gram.row(i) + first);
-      first += columns.cols;
-    }
-    return SymmetricProblem(std::move(gram));
-  }
-
-  SingularTriplets triplets(const SymmetricProblem& problem, std::int64_t k) const {
-    const WideMatrix vectors = problem.vectors(k);
-    Thin<T> rounded(size(), k), right(a_.cols, k);
-    for (std::int64_t i = 0; i < size(); ++i) std::copy_n(vectors.row(i), k, rounded.values.data() + i * k);
-    add_product(v_.view(), rounded.view(), right, false);
-    WideMatrix v(a_.cols, k);
-    for (std::int64_t i = 0; i < a_.cols; ++i) std::copy_n(right.values.data() + i * k, k, v.row(i));
-    return in_order(multiply(images_.view(), vectors.view()), std::move(v), kOrthonormal<T>);
-  }
-
- private:
-  // Aᵀ times the last images, less most of what V holds of it: that is known.
-  Thin<T> next(std::int64_t count) const {
-    Thin<T> y(a_.cols, count), known(size(), count);
-    const ConstMatrixOf<T> image(image_.values.data(), image_.rows, count, image_.cols, 1);
-    add_product(a_.transposed(), image, y, false);
-    for (std::int64_t i = 0; i < known.rows; ++i) {
-      for (std::int64_t j = 0; j < count; ++j) known.values[i * count + j] = static_cast<T>(-grams_.back().row(i)[j]);
-    }
-    add_product(v_.view(), known.view(), y, true);
-    return y;
-  }
-
-  ConstMatrixOf<T> a_;
-  Directions<T> v_;
-  Columns<T> images_;
-  Thin<T> image_;                  // of the last block
-  std::vector<WideMatrix> grams_;  // of each block's images with all up to it
-};
+std::int64_t blocks(std::int64_t count) { return (count + kBlock - 1) / kBlock; }
 
 // Whether so many of the first values lie so close together that a start of as many columns may have found a part of
 // those that there are.
@@ -86,42 +22,122 @@ bool crowded(const std::vector<double>& values, std::int64_t k) {
   return false;
 }
 
-std::int64_t blocks(std::int64_t count) { return (count + kBlock - 1) / kBlock; }
+std::int64_t rank_holding(const std::vector<double>& values, double wanted) {
+  double sum = values[0];
+  std::size_t rank = 1;
+  while (rank < values.size() && sum < wanted) sum += values[rank++];
+  return static_cast<std::int64_t>(rank);
+}
 
 }  // namespace
 
 template <class T>
-SingularTriplets randomized_svd(const ConstMatrixOf<T>& a, double square, std::int64_t k, const SvdOptions& options) {
-  const std::int64_t l = k + std::min(options.oversample, a.cols - k);
-  const std::int64_t further = std::min(options.n_iter.value_or(blocks(a.cols)), blocks(a.cols));
-  const std::int64_t most = std::min(a.cols, (blocks(l) + further) * kBlock);
-  const std::int64_t spacing = std::max<std::int64_t>(1, blocks(l) / 7) * kBlock;
-  Lanczos<T> growing(a, options.seed);
-  Convergence convergence(square, options.tol, spacing);
-  std::optional<SymmetricProblem> problem;
-  bool anew = false;
-  for (std::int64_t look = l; growing.size() < most;) {
-    growing.step();
-    problem.reset();
-    if (options.n_iter || growing.size() < look || growing.size() == most) continue;
-    problem.emplace(growing.problem());
-    const std::vector<double>& values = problem->values();
-    convergence.look(std::accumulate(values.begin(), values.begin() + k, 0.0), growing.size());
-    if (!convergence.done()) {
-      anew = false;
-      look = growing.size() + convergence.until_next();
-      continue;
-    }
-    if (anew || !crowded(values, k)) break;
-    growing.begin_anew();
-    anew = true;
-    look = growing.size() + 2 * kBlock;
-  }
-  if (!problem) problem.emplace(growing.problem());
-  return growing.triplets(*problem, k);
+RandomizedSvd<T>::RandomizedSvd(const RowBlocks<T>& a, double square, std::int64_t k, std::optional<double> loss,
+                                const SvdOptions& options)
+    : cols_(a.matrix().cols),
+      rows_(a.matrix().rows),
+      square_(square),
+      k_(0),
+      loss_(loss),
+      options_(options),
+      growing_(a, options.seed) {
+  most_ = cols_;
+  if (loss_) return;
+  k_ = k;
+  const std::int64_t l = k + std::min(options.oversample, cols_ - k);
+  const std::int64_t further = std::min(options.n_iter.value_or(blocks(cols_)), blocks(cols_));
+  most_ = std::min(cols_, (blocks(l) + further) * kBlock);
+  expect(options.n_iter ? most_ : l);
 }
 
-template SingularTriplets randomized_svd(const ConstMatrix&, double, std::int64_t, const SvdOptions&);
-template SingularTriplets randomized_svd(const ConstMatrixOf<double>&, double, std::int64_t, const SvdOptions&);
+// By what the directions hold altogether: never too small, and no more than a few too large.
+template <class T>
+void RandomizedSvd<T>::choose_rank() {
+  if (square_ - growing_.captured() > *loss_ * square_) return;
+  problem_.emplace(growing_.problem());
+  k_ = rank_holding(problem_->values(), (1 - *loss_) * square_);
+  expect(k_);
+}
+
+template <class T>
+void RandomizedSvd<T>::expect(std::int64_t first) {
+  look_ = first;
+  convergence_.emplace(square_, options_.tol, sizeof(T) == 4 ? 1e-8 : 1e-15,
+                       std::max<std::int64_t>(1, blocks(first) / 7) * kBlock);
+}
+
+template <class T>
+bool RandomizedSvd<T>::step() {
+  if (done_ || size() == most_) return false;
+  growing_.step();
+  problem_.reset();
+  if (!k_) choose_rank();
+  if (!k_ || options_.n_iter || size() < look_ || size() == most_) return true;
+  if (!problem_) problem_.emplace(growing_.problem());
+  const std::vector<double>& values = problem_->values();
+  looks_.push_back(std::accumulate(values.begin(), values.begin() + k_, 0.0));
+  looks_.push_back(static_cast<double>(size()));
+  look();
+  return !done_;
+}
+
+template <class T>
+void RandomizedSvd<T>::look() {
+  const std::size_t last = looks_.size() - 2;
+  convergence_->look(looks_[last], static_cast<std::int64_t>(looks_[last + 1]));
+  if (!convergence_->done()) {
+    anew_ = false;
+    look_ = size() + convergence_->until_next();
+  } else if (anew_ || !crowded(problem_->values(), k_)) {
+    done_ = true;
+  } else {
+    growing_.begin_anew();
+    anew_ = true;
+    look_ = size() + 2 * kBlock;
+  }
+}
+
+template <class T>
+SingularTriplets RandomizedSvd<T>::triplets() {
+  if (!problem_) problem_.emplace(growing_.problem());
+  if (loss_) k_ = rank_holding(problem_->values(), (1 - *loss_) * square_);
+  return growing_.triplets(*problem_, k_);
+}
+
+// k, the next look, whether it began anew, and the looks.
+template <class T>
+SvdState RandomizedSvd<T>::state() const {
+  const auto copy = [&](const Columns<T>& columns, std::int64_t length) {
+    Tensor result = Tensor::uninitialized(dtype_of<T>(), {size(), length});
+    std::copy_n(columns.view().data, result.size(), result.template as<T>());
+    return result;
+  };
+  SvdState state{copy(growing_.directions(), cols_), copy(growing_.images(), rows_), {}};
+  state.numbers = {static_cast<double>(k_), static_cast<double>(look_), anew_ ? 1.0 : 0.0};
+  state.numbers.insert(state.numbers.end(), looks_.begin(), looks_.end());
+  return state;
+}
+
+template <class T>
+void RandomizedSvd<T>::restore(const SvdState& state) {
+  const std::int64_t count = state.directions.shape().empty() ? -1 : state.directions.shape()[0];
+  if (count < 1 || count > most_ || state.directions.shape() != Shape{count, cols_} ||
+      state.images.shape() != Shape{count, rows_} || state.directions.dtype() != dtype_of<T>() ||
+      state.images.dtype() != dtype_of<T>() || state.numbers.size() < 3 || state.numbers.size() % 2 == 0) {
+    throw std::invalid_argument("state: expected one of the same matrix and the same arguments");
+  }
+  growing_.restore(state.directions.template as<T>(), state.images.template as<T>(), count);
+  k_ = static_cast<std::int64_t>(state.numbers[0]);
+  if (loss_ && k_) expect(k_);
+  look_ = static_cast<std::int64_t>(state.numbers[1]);
+  anew_ = state.numbers[2] != 0;
+  looks_.assign(state.numbers.begin() + 3, state.numbers.end());
+  for (std::size_t i = 0; i < looks_.size(); i += 2)
+    convergence_->look(looks_[i], static_cast<std::int64_t>(looks_[i + 1]));
+  if (anew_ && looks_.back() == static_cast<double>(size())) growing_.begin_anew();
+}
+
+template class RandomizedSvd<float>;
+template class RandomizedSvd<double>;
 
 }  // namespace petrain

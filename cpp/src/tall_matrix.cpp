@@ -9,6 +9,7 @@
 #include "checks.hpp"
 #include "chunks.hpp"
 #include "isa.hpp"
+#include "row_blocks.hpp"
 #include "svd.hpp"
 #include "threads.hpp"
 
@@ -28,7 +29,7 @@ template <class T>
 
 // The largest magnitude, or infinity or NaN where a value is not finite. Bits without the sign are in the same order.
 template <class T>
-T largest_of(const T* values, std::int64_t size) {
+T largest_of(const T* values, std::int64_t size, bool drop) {
   using Bits = std::conditional_t<sizeof(T) == 4, std::int32_t, std::int64_t>;
   constexpr Bits kMagnitude = std::numeric_limits<Bits>::max();
   const std::int64_t chunks = (size + kChunk - 1) / kChunk;
@@ -41,12 +42,13 @@ T largest_of(const T* values, std::int64_t size) {
       most = magnitude > most ? magnitude : most;
     }
     largest[chunk] = most;
+    if (drop) drop_pages(values + chunk * kChunk, (end - chunk * kChunk) * static_cast<std::int64_t>(sizeof(T)));
   });
   return std::bit_cast<T>(*std::max_element(largest.begin(), largest.end()));
 }
 
 template <class T>
-double sum_of_squares(const T* values, std::int64_t size) {
+double sum_of_squares(const T* values, std::int64_t size, bool drop) {
   const auto storage = sizeof(T) == 4 ? kernels::Storage::f32 : kernels::Storage::f64;
   const std::int64_t chunks = (size + kChunk - 1) / kChunk;
   std::vector<double> squares(chunks);
@@ -61,7 +63,7 @@ double sum_of_squares(const T* values, std::int64_t size) {
 }  // namespace
 
 template <class T>
-TallMatrixOf<T> make_tall_of(const ConstTensorView& array, const std::string& what) {
+TallMatrixOf<T> make_tall_of(const ConstTensorView& array, const std::string& what, bool drop) {
   if (array.dtype != dtype_of<T>()) {
     throw std::invalid_argument(what + ": expected dtype " + dtype_name(dtype_of<T>()) + ", got " +
                                 dtype_name(array.dtype));
@@ -71,13 +73,17 @@ TallMatrixOf<T> make_tall_of(const ConstTensorView& array, const std::string& wh
   }
   const T* values = array.as<T>();
   const std::int64_t size = array.size();
-  const T most = largest_of(values, size);
+  const T most = largest_of(values, size, drop);
   if (!std::isfinite(most)) refuse_non_finite(values, array.shape, what);
   TallMatrixOf<T> tall;
   tall.transposed = array.shape[0] < array.shape[1];
   int exponent = 0;
   if (most > 0) std::frexp(most, &exponent);
   if (std::abs(exponent) > kPlainExponent) {
+    if (drop) {
+      throw std::invalid_argument(what + ": expected a largest magnitude between 2^-16 and 2^16 for a matrix beyond " +
+                                  "memory_limit, got " + number_text(most));
+    }
     tall.exponent = exponent;
     tall.storage = Tensor::uninitialized(dtype_of<T>(), array.shape);
     T* scaled = tall.storage.template as<T>();
@@ -86,13 +92,13 @@ TallMatrixOf<T> make_tall_of(const ConstTensorView& array, const std::string& wh
     for (std::int64_t i = 0; i < size; ++i) scaled[i] = static_cast<T>(values[i] * half * other);
     values = scaled;
   }
-  tall.square = sum_of_squares(values, size);
+  tall.square = sum_of_squares(values, size, drop);
   const ConstMatrixOf<T> matrix(values, array.shape[0], array.shape[1]);
   tall.matrix = tall.transposed ? matrix.transposed() : matrix;
   return tall;
 }
 
-template TallMatrix make_tall_of(const ConstTensorView&, const std::string&);
-template TallMatrixOf<double> make_tall_of(const ConstTensorView&, const std::string&);
+template TallMatrix make_tall_of(const ConstTensorView&, const std::string&, bool);
+template TallMatrixOf<double> make_tall_of(const ConstTensorView&, const std::string&, bool);
 
 }  // namespace petrain

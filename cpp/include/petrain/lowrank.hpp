@@ -7,7 +7,9 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
+#include <vector>
 
 #include "petrain/certificate.hpp"
 #include "petrain/tensor.hpp"
@@ -39,12 +41,36 @@ struct Svd {
 // where a value is NaN or infinite, or where a singular value is too large for that type.
 Svd svd(const ConstTensorView& a, std::int64_t k, const SvdOptions& options = {});
 
+// Of a run of the randomized method that was interrupted.
+struct SvdState {
+  Tensor directions, images;
+  std::vector<double> numbers;
+};
+
+// Of long runs, all of the randomized method.
+struct SvdControl {
+  // Bytes of a matrix that is read by blocks of rows where it is larger: it may lie in a file that is mapped into
+  // memory. 0: there is no limit. `drop_pages`: what was read is given back to the system, for mappings that are only
+  // read.
+  std::int64_t memory_limit = 0;
+  bool drop_pages = false;
+  std::function<void(std::int64_t, std::int64_t)> progress;  // after each step: directions, and as many as are expected
+  std::function<void(const SvdState&)> save;                 // after each step; may throw, as the other may
+  const SvdState* resumed = nullptr;                         // the result has the same bits
+};
+
+Svd svd(const ConstTensorView& a, std::int64_t k, const SvdOptions& options, const SvdControl& control);
+
 // What factorize keeps; exactly one has a value.
 struct Keep {
   std::optional<std::int64_t> rank = std::nullopt;  // from 1 to min(m, n)
   std::optional<double> energy = std::nullopt;      // this part of ‖W‖²_F, in (0, 1]
   std::optional<double> rel_error = std::nullopt;   // ‖W - AB‖_F / ‖W‖_F is at most this, in [0, 1)
 };
+
+// As many as the smallest rank that meets it; with the randomized method, which takes the error from the difference of
+// sums of squares, nearly the smallest.
+Svd svd(const ConstTensorView& a, const Keep& keep, const SvdOptions& options = {}, const SvdControl& control = {});
 
 // W ≈ A B, float32: a (m, rank), b (rank, n). The singular values are split evenly between them.
 struct LowRank {
