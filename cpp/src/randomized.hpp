@@ -55,8 +55,7 @@ class RandomizedSvd {
   bool step();  // false: nothing was left to do
   std::int64_t size() const { return growing_.size(); }
   std::int64_t expected() const { return std::min(look_, most_); }
-  // So many singular values are many, for which the full decomposition is the faster.
-  bool is_many(std::int64_t cols) const { return loss_ && !k_ && 3 * size() >= cols; }
+  std::int64_t rank() const { return k_; }  // 0: not yet known
   SingularTriplets triplets();
 
   SvdState state() const;

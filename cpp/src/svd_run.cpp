@@ -46,7 +46,8 @@ SingularTriplets run_svd(const TallMatrixOf<T>& tall, std::int64_t k, std::optio
   RandomizedSvd<T> run(rows, tall.square, k, loss, options);
   if (control.resumed) run.restore(*control.resumed);
   while (run.step()) {
-    if (automatic && run.is_many(a.cols)) return full_svd(a, k, loss);
+    if (loss && automatic && full_is_better(a, run.rank() > 0 ? run.rank() : run.size(), options))
+      return full_svd(a, k, loss);
     if (control.progress) control.progress(run.size(), run.expected());
     if (control.save) control.save(run.state());
   }

@@ -54,8 +54,9 @@ double sum_of_squares(const T* values, std::int64_t size, bool drop) {
   std::vector<double> squares(chunks);
   const auto& table = active_kernels();
   parallel_for(chunks, [&](std::int64_t chunk) {
-    squares[chunk] =
-        table.reduce->sum_of_squares(values + chunk * kChunk, storage, 0, std::min(kChunk, size - chunk * kChunk));
+    const std::int64_t count = std::min(kChunk, size - chunk * kChunk);
+    squares[chunk] = table.reduce->sum_of_squares(values + chunk * kChunk, storage, 0, count);
+    if (drop) drop_pages(values + chunk * kChunk, count * static_cast<std::int64_t>(sizeof(T)));
   });
   return tree_sum(squares);
 }
