@@ -221,6 +221,6 @@ def test_the_certificate_of_the_outputs_tells_a_poor_decomposition_of_a_slow_spe
 
     naive = certificate(svd(w, k, 0, 0, "randomized"))
     good = certificate(svd(w, k))
-    assert naive.rel_error < 1.25 * good.rel_error
-    assert naive.rel_output_error > 10 * good.rel_output_error
+    assert naive.rel_error < 1.1 * good.rel_error
+    assert naive.rel_output_error > 3 * good.rel_output_error
     assert factorize(w, rank=k, inputs=inputs).certificate.rel_output_error <= 1.01 * good.rel_output_error

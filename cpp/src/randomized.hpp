@@ -4,6 +4,7 @@
 // orthonormal, A V need not be (Simon, Zha, SIAM J. Sci. Comput. 21, 2000): it is, with the eigenvectors, at the end.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <vector>
@@ -54,7 +55,7 @@ class RandomizedSvd {
 
   bool step();  // false: nothing was left to do
   std::int64_t size() const { return growing_.size(); }
-  std::int64_t expected() const { return std::min(look_, most_); }
+  std::int64_t expected() const { return std::max(size(), std::min(look_, most_)); }
   std::int64_t rank() const { return k_; }  // 0: not yet known
   SingularTriplets triplets();
 

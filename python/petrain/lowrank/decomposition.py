@@ -58,14 +58,14 @@ def svd(
         rel_error: instead of ``k``: the largest :math:`\lVert A - U S V^T\rVert_F / \lVert A\rVert_F`, in [0, 1).
         tol: by how much the squared error of "randomized" may be above the least possible, relative to that, in (0, 1).
             It is estimated, from how fast the steps gain less; mostly the excess is a few times smaller.
-        memory_limit: bytes of ``a`` to be read at a time where it has more: by blocks of rows (of 512 at least), with the
-            same bits, and by "randomized" alone. Pages of a ``numpy.memmap`` of mode "r" are given back after use, so
-            that the matrix may be larger than the memory.
-        progress: called after each step of "randomized" with the directions that there are and that are expected, as far
-            as is known; what it raises ends the call.
+        memory_limit: bytes of ``a`` to be read at a time where it has more: by blocks of rows (of 512 at least), with
+            the same bits, and by "randomized" alone. Pages of a ``numpy.memmap`` of mode "r" are given back after use,
+            so that the matrix may be larger than the memory.
+        progress: called after each step of "randomized" with the directions that there are and that are expected, as
+            far as is known; what it raises ends the call.
         state: a file to which "randomized" writes how far it is, after each step; where it exists, the run goes on from
-            there and gives the bits that it would have given without the interruption. Removed at the end. The matrix must
-            be the same.
+            there and gives the bits that it would have given without the interruption. Removed at the end. The matrix
+            must be the same.
 
     Returns:
         ``u`` (m, k) and ``vt`` (k, n) with orthonormal columns and rows, also where singular values are zero; ``s``
@@ -73,7 +73,7 @@ def svd(
         first of several, is positive.
 
     Raises:
-        ValueError: ``a`` is not a matrix of float32 or float64, is empty, not contiguous, or has a NaN or infinite value;
+        ValueError: ``a`` is not a matrix of float32 or float64, is empty, not contiguous, or has NaN or infinity;
             not exactly one of ``k``, ``energy`` and ``rel_error`` is given; one of them or an option is out of range; a
             singular value is too large for the type; ``state`` is of other arguments.
         TypeError: ``a`` is not an array, or a number is not an integer.
@@ -133,8 +133,7 @@ class _StateFile:
         if not self.path.exists():
             return None
         tensors, metadata = load_tensors(self.path)
-        if metadata.get("petrain.svd") != self.arguments or set(tensors) != {"directions", "images", "numbers"}:
-            raise ValueError(
-                f"state: expected that of a run with {self.arguments}, got {metadata.get('petrain.svd', 'another file')}"
-            )
+        arguments = metadata.get("petrain.svd", "another file")
+        if arguments != self.arguments or set(tensors) != {"directions", "images", "numbers"}:
+            raise ValueError(f"state: expected that of a run with {self.arguments}, got {arguments}")
         return tensors["directions"], tensors["images"], tensors["numbers"].tolist()
