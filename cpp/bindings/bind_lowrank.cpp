@@ -1,5 +1,8 @@
 #include <pybind11/stl.h>
 
+#include <cstring>
+#include <tuple>
+
 #include "arrays.hpp"
 #include "petrain/lowrank.hpp"
 #include "petrain/rounding.hpp"
@@ -18,21 +21,52 @@ py::tuple numbers(const Certificate& certificate) {
   return py::make_tuple(certificate.error, certificate.norm, certificate.output_error, certificate.output_norm);
 }
 
+py::tuple decomposition(py::handle a, std::optional<std::int64_t> k, std::optional<double> energy,
+                        std::optional<double> rel_error, std::int64_t oversample, std::optional<std::int64_t> n_iter,
+                        const std::string& method, std::uint64_t seed, double tol, std::int64_t memory_limit,
+                        bool drop_pages, const py::object& progress, const py::object& save,
+                        const std::optional<std::tuple<py::array, py::array, std::vector<double>>>& resumed) {
+  const ArrayRef array = borrow(a, "a", Access::read);
+  const SvdOptions options{oversample, n_iter, method_from(method), seed, tol};
+  SvdControl control{memory_limit, drop_pages, {}, {}, nullptr};
+  if (!progress.is_none()) {
+    control.progress = [&](std::int64_t done, std::int64_t expected) {
+      const py::gil_scoped_acquire acquire;
+      progress(done, expected);
+    };
+  }
+  if (!save.is_none()) {
+    control.save = [&](const SvdState& state) {
+      const py::gil_scoped_acquire acquire;
+      save(as_numpy(state.directions.clone()), as_numpy(state.images.clone()), state.numbers);
+    };
+  }
+  SvdState state;
+  if (resumed) {
+    const auto& [directions, images, numbers_of_state] = *resumed;
+    const auto owned = [](const ArrayRef& from) {
+      Tensor copy = Tensor::uninitialized(from.view.dtype, from.view.shape);
+      std::memcpy(copy.as<char>(), from.view.data, copy.nbytes());
+      return copy;
+    };
+    state = {owned(borrow(directions, "state", Access::read)), owned(borrow(images, "state", Access::read)),
+             numbers_of_state};
+    control.resumed = &state;
+  }
+  Svd result = without_gil([&] {
+    return k ? svd(array.view, *k, options, control)
+             : svd(array.view, Keep{std::nullopt, energy, rel_error}, options, control);
+  });
+  return py::make_tuple(as_numpy(std::move(result.u)), as_numpy(std::move(result.s)), as_numpy(std::move(result.vt)));
+}
+
 }  // namespace
 
 void register_lowrank(py::module_& module) {
-  module.def(
-      "svd",
-      [](py::handle a, std::int64_t k, std::int64_t oversample, std::optional<std::int64_t> n_iter,
-         const std::string& method, std::uint64_t seed) {
-        const ArrayRef array = borrow(a, "a", Access::read);
-        const SvdOptions options{oversample, n_iter, method_from(method), seed};
-        Svd result = without_gil([&] { return svd(array.view, k, options); });
-        return py::make_tuple(as_numpy(std::move(result.u)), as_numpy(std::move(result.s)),
-                              as_numpy(std::move(result.vt)));
-      },
-      py::arg("a"), py::arg("k"), py::arg("oversample"), py::arg("n_iter"), py::arg("method"), py::arg("seed"),
-      "(u, s, vt); n_iter None: until it gains nothing more.");
+  module.def("svd", &decomposition, py::arg("a"), py::arg("k"), py::arg("energy"), py::arg("rel_error"),
+             py::arg("oversample"), py::arg("n_iter"), py::arg("method"), py::arg("seed"), py::arg("tol"),
+             py::arg("memory_limit"), py::arg("drop_pages"), py::arg("progress"), py::arg("save"), py::arg("resumed"),
+             "(u, s, vt); n_iter None: as many as tol needs; progress, save and resumed: or None.");
   module.def(
       "factorize",
       [](py::handle w, std::optional<std::int64_t> rank, std::optional<double> energy, std::optional<double> rel_error,

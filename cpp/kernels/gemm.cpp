@@ -54,14 +54,20 @@ void store_part(const float* sums, float* c, std::ptrdiff_t c_stride, std::ptrdi
   }
 }
 
-// One register tile; m and n say how much of it is part of C. A's rows are a_stride apart, or it is packed.
+// One register tile; m and n say how much of it is part of C. A's rows are a_stride apart, or it is packed. Rows that
+// are not packed come from far away, and no prefetcher guesses where the next tile's begin: `ahead` elements on.
 template <bool packed>
-void tile(const float* a, std::ptrdiff_t a_stride, const float* b, std::ptrdiff_t k, float* c, std::ptrdiff_t c_stride,
-          std::ptrdiff_t m, std::ptrdiff_t n, bool accumulate) {
+void tile(const float* a, std::ptrdiff_t a_stride, std::ptrdiff_t ahead, const float* b, std::ptrdiff_t k, float* c,
+          std::ptrdiff_t c_stride, std::ptrdiff_t m, std::ptrdiff_t n, bool accumulate) {
+  constexpr std::ptrdiff_t kLine = 64 / sizeof(float);
   const float* rows[kRows];
   for (std::ptrdiff_t i = 0; i < kRows; ++i) rows[i] = a + (i < m ? i : m - 1) * a_stride;
   Vector sums[kRows][kVectors] = {};
   for (std::ptrdiff_t step = 0; step < k; ++step, b += kColumns) {
+    if (!packed && step % kLine == 0) {
+#pragma GCC unroll 12
+      for (std::ptrdiff_t i = 0; i < kRows; ++i) __builtin_prefetch(rows[i] + step + ahead);
+    }
     Vector row[kVectors];
 #pragma GCC unroll 4
     for (std::ptrdiff_t v = 0; v < kVectors; ++v) row[v] = load_vector(b + v * kWidth);
@@ -99,8 +105,9 @@ void block(const BlockArgs& args) {
     const std::ptrdiff_t n = args.n - j < kColumns ? args.n - j : kColumns;
     for (std::ptrdiff_t i = 0; i < args.m; i += kRows) {
       const std::ptrdiff_t m = args.m - i < kRows ? args.m - i : kRows;
-      tile<packed>(args.a + i * row, args.a_stride, args.b + j * args.k, args.k, args.c + i * args.c_stride + j,
-                   args.c_stride, m, n, args.accumulate);
+      const std::ptrdiff_t ahead = i + 2 * kRows <= args.m ? kRows * args.a_stride : 0;
+      tile<packed>(args.a + i * row, args.a_stride, ahead, args.b + j * args.k, args.k,
+                   args.c + i * args.c_stride + j, args.c_stride, m, n, args.accumulate);
     }
   }
 }

@@ -24,6 +24,7 @@ extern const ReduceTable PETRAIN_BASE_TABLE(reduce);
 extern const RnnTable PETRAIN_BASE_TABLE(rnn);
 extern const SparseTable PETRAIN_BASE_TABLE(sparse);
 extern const SparseInt8Table PETRAIN_BASE_TABLE(sparse_int8);
+extern const SymmetricTable PETRAIN_BASE_TABLE(symmetric);
 extern const WideTable PETRAIN_BASE_TABLE(wide);
 
 extern const KernelTable PETRAIN_TABLE(kernels) = {
@@ -46,6 +47,7 @@ extern const KernelTable PETRAIN_TABLE(kernels) = {
     .rnn = &PETRAIN_BASE_TABLE(rnn),
     .sparse = &PETRAIN_BASE_TABLE(sparse),
     .sparse_int8 = &PETRAIN_BASE_TABLE(sparse_int8),
+    .symmetric = &PETRAIN_BASE_TABLE(symmetric),
     .wide = &PETRAIN_BASE_TABLE(wide),
 };
 

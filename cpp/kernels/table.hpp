@@ -19,6 +19,7 @@
 #include "rnn.hpp"
 #include "sparse.hpp"
 #include "sparse_int8.hpp"
+#include "symmetric.hpp"
 #include "wide.hpp"
 
 namespace petrain::kernels {
@@ -43,6 +44,7 @@ struct KernelTable {
   const RnnTable* rnn;
   const SparseTable* sparse;
   const SparseInt8Table* sparse_int8;
+  const SymmetricTable* symmetric;
   const WideTable* wide;
 };
 

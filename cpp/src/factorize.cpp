@@ -5,13 +5,15 @@
 #include <stdexcept>
 
 #include "checks.hpp"
+#include "symmetric.hpp"
 
 namespace petrain {
 namespace {
 
 std::string text(const std::optional<double>& value) { return value ? number_text(*value) : "none"; }
 
-// The part of ‖W‖²_F that may be lost, or no value where the rank is given.
+}  // namespace
+
 std::optional<double> allowed_loss(const Keep& keep, std::int64_t most, const Shape& shape) {
   const std::string rank = keep.rank ? std::to_string(*keep.rank) : "none";
   if (keep.rank.has_value() + keep.energy.has_value() + keep.rel_error.has_value() != 1) {
@@ -34,7 +36,7 @@ std::optional<double> allowed_loss(const Keep& keep, std::int64_t most, const Sh
   return rel_error * rel_error;
 }
 
-// loss[r]: the part of ‖W‖²_F beyond the first r singular values. Values that are rounding of the largest count as 0.
+// Values that are rounding of the largest count as 0.
 std::vector<double> losses(const std::vector<double>& eigenvalues) {
   const std::size_t n = eigenvalues.size();
   const double rounding = 2.2e-16 * static_cast<double>(n) * eigenvalues[0];
@@ -53,10 +55,16 @@ std::int64_t smallest_rank(const std::vector<double>& loss, double allowed) {
   return static_cast<std::int64_t>(rank);
 }
 
+namespace {
+
 RoundedFactors split(const TallMatrix& tall, const SingularTriplets& triplets) {
   std::vector<double> roots(triplets.s);
   for (double& root : roots) root = std::sqrt(std::ldexp(root, tall.exponent));
   return round_factors(triplets, roots);
+}
+
+RoundedFactors split(const TallMatrix& tall, const SymmetricProblem& eigen, std::int64_t rank) {
+  return split(tall, turned(tall.transposed, lift(tall.matrix, eigen.vectors(rank))));
 }
 
 LowRank certified(const ConstTensorView& w, RoundedFactors rounded) {
@@ -72,9 +80,8 @@ RoundedFactors spectral_factors(const ConstTensorView& w, const Keep& keep, std:
   const std::int64_t most = tall.matrix.cols;
   const std::optional<double> allowed = allowed_loss(keep, most, w.shape);
   if (!allowed) return split(tall, truncated_svd(tall, keep.rank.value_or(most), {.seed = seed}));
-  const SymmetricEigen eigen = symmetric_eigen(gram(tall.matrix));
-  const std::int64_t rank = smallest_rank(losses(eigen.values), *allowed);
-  return split(tall, turned(tall, lift(tall.matrix, eigen.vectors, rank)));
+  const SymmetricProblem eigen(gram(tall.matrix));
+  return split(tall, eigen, smallest_rank(losses(eigen.values()), *allowed));
 }
 
 LowRank factorize(const ConstTensorView& w, const Keep& keep, std::uint64_t seed) {
@@ -82,11 +89,11 @@ LowRank factorize(const ConstTensorView& w, const Keep& keep, std::uint64_t seed
   const TallMatrix tall = make_tall(w, "w");
   const std::int64_t most = tall.matrix.cols;
   const double allowed = allowed_loss(keep, most, w.shape).value_or(0);
-  const SymmetricEigen eigen = symmetric_eigen(gram(tall.matrix));
-  const std::vector<double> loss = losses(eigen.values);
+  const SymmetricProblem eigen(gram(tall.matrix));
+  const std::vector<double> loss = losses(eigen.values());
   std::int64_t rank = smallest_rank(loss, allowed);
   for (;;) {
-    LowRank factors = certified(w, split(tall, turned(tall, lift(tall.matrix, eigen.vectors, rank))));
+    LowRank factors = certified(w, split(tall, eigen, rank));
     // Rounding to float32 adds to the loss: it may take another rank, or be more than is allowed at any rank.
     const double measured = factors.rel_error() * factors.rel_error(), rounding = measured - loss[rank];
     const bool met = keep.energy ? factors.energy() >= *keep.energy : factors.rel_error() <= keep.rel_error.value_or(0);

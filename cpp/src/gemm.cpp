@@ -13,8 +13,8 @@ namespace {
 // A block of A (kBlockM × kBlockK) stays in the second-level cache, a strip of B (kBlockK × kBlockN) in the third.
 // kGroupN columns are the unit of work beside kBlockM rows, so that short matrices too use all threads.
 constexpr std::int64_t kBlockM = 96, kBlockK = 512, kBlockN = 4096, kGroupN = 256;
-constexpr std::int64_t kFewColumns = 32;  // of B: A is read where it lies
-constexpr std::int64_t kFewRows = 16;     // of A: where Bᵀ is contiguous, it is read where it lies
+// Of B: A is read where it lies. Of A: B is, where the product is deep enough to pay for turning it.
+constexpr std::int64_t kFew = 96, kDeep = 128;
 static_assert(kGemmDepth % kBlockK == 0);
 static_assert(kBlockM % 12 == 0 && kBlockM % 6 == 0 && kGroupN % 32 == 0, "whole panels of every instruction set");
 
@@ -63,7 +63,7 @@ void gemm(const ConstMatrix& a, const ConstMatrix& b, float* c, std::int64_t c_s
   if (m <= kernels::kMostFewRows && (b.row_stride == 1 || b.col_stride == 1)) {
     return gemm_of_few_rows(a, b, c, c_stride, accumulate);
   }
-  if (m <= kFewRows && n > kFewColumns && b.row_stride == 1) {
+  if (m <= kFew && n > kFew && k >= kDeep && (b.row_stride == 1 || b.col_stride == 1)) {
     Tensor turned = Tensor::uninitialized(DType::f32, {n, m});
     float* sums = turned.as<float>();
     for (std::int64_t i = 0; i < m && accumulate; ++i) {
@@ -76,7 +76,7 @@ void gemm(const ConstMatrix& a, const ConstMatrix& b, float* c, std::int64_t c_s
     return;
   }
   const kernels::GemmTable& kernel = *active_kernels().gemm;
-  const bool by_rows = n <= kFewColumns && a.col_stride == 1, by_columns = n <= kFewColumns && a.row_stride == 1;
+  const bool by_rows = n <= kFew && a.col_stride == 1, by_columns = n <= kFew && a.row_stride == 1;
   const std::int64_t block_m = by_columns ? kernels::kMostColumns : kBlockM, m_blocks = blocks(m, block_m);
   const std::int64_t most_units = m_blocks * blocks(std::min(n, kBlockN), kGroupN);
   const int threads = m * n * k <= kSerialWork ? 1 : threads_for(most_units);

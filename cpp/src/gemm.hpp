@@ -5,19 +5,24 @@
 
 namespace petrain {
 
-struct ConstMatrix {
-  const float* data;
+template <class T>
+struct ConstMatrixOf {
+  const T* data;
   std::int64_t rows, cols;
   std::int64_t row_stride, col_stride;  // in elements
 
-  ConstMatrix(const float* values, std::int64_t row_count, std::int64_t col_count)
-      : ConstMatrix(values, row_count, col_count, col_count, 1) {}
-  ConstMatrix(const float* values, std::int64_t row_count, std::int64_t col_count, std::int64_t between_rows,
-              std::int64_t between_cols)
+  ConstMatrixOf(const T* values, std::int64_t row_count, std::int64_t col_count)
+      : ConstMatrixOf(values, row_count, col_count, col_count, 1) {}
+  ConstMatrixOf(const T* values, std::int64_t row_count, std::int64_t col_count, std::int64_t between_rows,
+                std::int64_t between_cols)
       : data(values), rows(row_count), cols(col_count), row_stride(between_rows), col_stride(between_cols) {}
 
-  ConstMatrix transposed() const { return {data, cols, rows, col_stride, row_stride}; }
+  ConstMatrixOf transposed() const { return {data, cols, rows, col_stride, row_stride}; }
+  ConstMatrixOf row_range(std::int64_t first, std::int64_t count) const {
+    return {data + first * row_stride, count, cols, row_stride, col_stride};
+  }
 };
+using ConstMatrix = ConstMatrixOf<float>;
 
 // A product in parts of so many columns of A, each added to those before it, has the bits of the whole.
 constexpr std::int64_t kGemmDepth = 512;

@@ -6,35 +6,26 @@
 #include <numeric>
 #include <stdexcept>
 
-#include "checks.hpp"
+#include "randomized.hpp"
 
 namespace petrain {
 namespace {
 
-// Time of a float64 product's flop, of Eigen's QR's flop, and of its eigenvectors divided by n³: all in flops of the
-// float32 product, measured with AVX2. They decide which method is taken, with a bias to the exact one where it costs
-// little or the randomized one would come to carry most of all directions.
-constexpr double kWideCost = 5, kQrCost = 20, kEigenCost = 50;
+// Time of a float64 product's flop, and of the eigenvalues' divided by n³ and the eigenvectors' by n² k: all in flops
+// of the float32 product, measured with AVX2. They decide which method is taken, with a bias to the exact one where it
+// costs little or the randomized one would come to carry most of all directions.
+constexpr double kWideCost = 4, kValuesCost = 11, kVectorsCost = 26;
 constexpr std::int64_t kSmall = 128;
-constexpr double kUsualGrowth = 2;  // directions at the end, of those asked for
-
-bool full_is_better(const ConstMatrix& a, double directions, std::int64_t rank) {
-  if (a.cols <= kSmall || rank >= (a.cols + 2) / 3) return true;
-  const auto m = static_cast<double>(a.rows), n = static_cast<double>(a.cols);
-  const auto k = static_cast<double>(rank);
-  const double full = kWideCost * (m * n * n + 2 * m * n * k) + kEigenCost * n * n * n + kQrCost * 4 * m * k * k;
-  const double d = std::min(directions, n);
-  const double products = 4 * m * n * d, orthogonal = 8 * (m + n) * d * d;
-  const double small = 2 * kEigenCost * d * d * d + kWideCost * 2 * (m + n) * d * k;
-  return full <= products + orthogonal + small;
-}
+constexpr double kUsualGrowth = 2.1;  // directions at the end, of those asked for
+constexpr double kLooks = 2;          // of the size that there is at the end
 
 // Of a column's entry of largest magnitude once rounded, the first of several.
+template <class T>
 bool largest_is_negative(const WideMatrix& u, std::int64_t j) {
-  float largest = 0;
+  T largest = 0;
   bool negative = false;
   for (std::int64_t i = 0; i < u.rows; ++i) {
-    const auto value = static_cast<float>(u.row(i)[j]);
+    const auto value = static_cast<T>(u.row(i)[j]);
     if (std::fabs(value) > largest) {
       largest = std::fabs(value);
       negative = value < 0;
@@ -43,89 +34,104 @@ bool largest_is_negative(const WideMatrix& u, std::int64_t j) {
   return negative;
 }
 
-void require_at_least(std::int64_t value, std::int64_t least, const std::string& what) {
-  if (value < least) {
-    throw std::invalid_argument(what + ": expected at least " + std::to_string(least) + ", got " +
-                                std::to_string(value));
+// Makes the columns orthonormal in order and gives their lengths.
+std::vector<double> make_orthonormal(WideMatrix& u, double precision) {
+  constexpr double kLeast = 0.5;  // of a pivot: beyond it they were orthogonal but for rounding
+  std::vector<double> lengths(u.cols);
+  for (std::int64_t i = 0; i < u.rows; ++i) {
+    for (std::int64_t j = 0; j < u.cols; ++j) lengths[j] += u.row(i)[j] * u.row(i)[j];
+  }
+  for (double& length : lengths) length = std::sqrt(length);
+  WideMatrix scaled = u;
+  for (std::int64_t i = 0; i < u.rows; ++i) {
+    for (std::int64_t j = 0; j < u.cols; ++j) scaled.row(i)[j] /= lengths[j];
+  }
+  if (*std::min_element(lengths.begin(), lengths.end()) > 0 && orthonormalize_near(scaled, kLeast, precision)) {
+    u = std::move(scaled);
+    return lengths;
+  }
+  return orthonormalize(u);
+}
+
+void permute(WideMatrix& x, const std::vector<std::int64_t>& order) {
+  const WideMatrix before = x;
+  for (std::int64_t i = 0; i < x.rows; ++i) {
+    for (std::int64_t j = 0; j < x.cols; ++j) x.row(i)[j] = before.row(i)[order[j]];
   }
 }
 
 }  // namespace
 
-SingularTriplets lift(const ConstMatrix& a, const WideMatrix& directions, std::int64_t k) {
-  WideMatrix u = multiply(a, directions, k);
-  const std::vector<double> lengths = orthonormalize(u);
-  // Rounding may have exchanged neighbours.
-  std::vector<std::int64_t> order(k);
+SingularTriplets in_order(WideMatrix u, WideMatrix v, double precision) {
+  const std::int64_t k = u.cols;
+  std::vector<double> lengths = make_orthonormal(u, precision);
+  std::vector<std::int64_t> order(k);  // rounding may have exchanged neighbours
   std::iota(order.begin(), order.end(), 0);
   std::stable_sort(order.begin(), order.end(), [&](auto i, auto j) { return lengths[i] > lengths[j]; });
-  SingularTriplets result{WideMatrix(u.rows, k), WideMatrix(directions.rows, k), std::vector<double>(k)};
+  SingularTriplets result{std::move(u), std::move(v), std::vector<double>(k)};
   for (std::int64_t j = 0; j < k; ++j) result.s[j] = lengths[order[j]];
-  for (std::int64_t i = 0; i < u.rows; ++i) {
-    for (std::int64_t j = 0; j < k; ++j) result.u.row(i)[j] = u.row(i)[order[j]];
-  }
-  for (std::int64_t i = 0; i < directions.rows; ++i) {
-    for (std::int64_t j = 0; j < k; ++j) result.v.row(i)[j] = directions.row(i)[order[j]];
+  if (!std::is_sorted(order.begin(), order.end())) {
+    permute(result.u, order);
+    permute(result.v, order);
   }
   return result;
 }
 
-SingularTriplets turned(const TallMatrix& tall, SingularTriplets triplets) {
-  if (tall.transposed) std::swap(triplets.u, triplets.v);
-  return triplets;
+template <class T>
+SingularTriplets lift(const ConstMatrixOf<T>& a, WideMatrix directions) {
+  WideMatrix images = multiply(a, directions.view());
+  return in_order(std::move(images), std::move(directions), kOrthonormal<T>);
 }
 
-SingularTriplets truncated_svd(const TallMatrix& tall, std::int64_t k, const SvdOptions& options) {
-  const ConstMatrix& a = tall.matrix;
-  bool full = options.method == SvdMethod::full;
-  if (options.method == SvdMethod::automatic) {
-    const auto asked = static_cast<double>(k) + static_cast<double>(options.oversample);
-    full = full_is_better(
-        a, options.n_iter ? asked + kRandomizedBlock * static_cast<double>(*options.n_iter) : kUsualGrowth * asked, k);
+template <class T>
+bool full_is_better(const ConstMatrixOf<T>& a, std::int64_t k, const SvdOptions& options) {
+  if (options.method != SvdMethod::automatic) return options.method == SvdMethod::full;
+  const auto m = static_cast<double>(a.rows), n = static_cast<double>(a.cols), rank = static_cast<double>(k);
+  if (a.cols <= kSmall || k >= (a.cols + 2) / 3) return true;
+  const double asked = rank + static_cast<double>(options.oversample);
+  const double d = std::min(
+      n, options.n_iter ? asked + kRandomizedBlock * static_cast<double>(*options.n_iter) : kUsualGrowth * asked);
+  const double product_cost = sizeof(T) == 4 ? 1 : kWideCost;
+  const double full =
+      kWideCost * (m * n * n + 2 * m * n * rank) + kValuesCost * n * n * n + kVectorsCost * n * n * rank;
+  const double products = product_cost * (4 * m * n * d + 3 * n * d * d) + kWideCost * (m * d * d + 2 * m * d * rank);
+  return full <= products + kLooks * kValuesCost * d * d * d + kVectorsCost * d * d * rank;
+}
+
+template <class T>
+SingularTriplets truncated_svd(const TallMatrixOf<T>& tall, std::int64_t k, const SvdOptions& options) {
+  const ConstMatrixOf<T>& a = tall.matrix;
+  if (full_is_better(a, k, options)) return turned(tall.transposed, lift(a, SymmetricProblem(gram(a)).vectors(k)));
+  RandomizedSvd<T> run(RowBlocks<T>(a, 0, false), tall.square, k, std::nullopt, options);
+  while (run.step()) {
   }
-  if (!full) return turned(tall, randomized_svd(a, std::ldexp(tall.square, -2 * tall.exponent), k, options));
-  return turned(tall, lift(a, symmetric_eigen(gram(a)).vectors, k));
+  return turned(tall.transposed, run.triplets());
 }
 
+template <class T>
 RoundedFactors round_factors(const SingularTriplets& triplets, const std::vector<double>& scale) {
   const WideMatrix &u = triplets.u, &v = triplets.v;
   const auto k = static_cast<std::int64_t>(triplets.s.size());
-  RoundedFactors result{Tensor(DType::f32, {u.rows, k}), Tensor(DType::f32, {k, v.rows})};
-  float *to_u = result.u.as<float>(), *to_vt = result.vt.as<float>();
+  RoundedFactors result{Tensor(dtype_of<T>(), {u.rows, k}), Tensor(dtype_of<T>(), {k, v.rows})};
+  T *to_u = result.u.template as<T>(), *to_vt = result.vt.template as<T>();
   std::vector<double> signed_scale(scale);
-  for (std::int64_t j = 0; j < k; ++j) signed_scale[j] *= largest_is_negative(u, j) ? -1 : 1;
+  for (std::int64_t j = 0; j < k; ++j) signed_scale[j] *= largest_is_negative<T>(u, j) ? -1 : 1;
   // Adding 0 turns -0, which a changed sign leaves behind, into 0.
   for (std::int64_t i = 0; i < u.rows; ++i) {
-    for (std::int64_t j = 0; j < k; ++j) *to_u++ = static_cast<float>(u.row(i)[j] * signed_scale[j]) + 0.0f;
+    for (std::int64_t j = 0; j < k; ++j) *to_u++ = static_cast<T>(u.row(i)[j] * signed_scale[j]) + T{0};
   }
   for (std::int64_t j = 0; j < k; ++j) {
-    for (std::int64_t i = 0; i < v.rows; ++i) *to_vt++ = static_cast<float>(v.row(i)[j] * signed_scale[j]) + 0.0f;
+    for (std::int64_t i = 0; i < v.rows; ++i) *to_vt++ = static_cast<T>(v.row(i)[j] * signed_scale[j]) + T{0};
   }
   return result;
 }
 
-Svd svd(const ConstTensorView& a, std::int64_t k, const SvdOptions& options) {
-  const TallMatrix tall = make_tall(a, "a");
-  if (k < 1 || k > tall.matrix.cols) {
-    throw std::invalid_argument("k: expected 1 to " + std::to_string(tall.matrix.cols) + " for shape " +
-                                shape_text(a.shape) + ", got " + std::to_string(k));
-  }
-  require_at_least(options.oversample, 0, "oversample");
-  if (options.n_iter) require_at_least(*options.n_iter, 0, "n_iter");
-  const SingularTriplets triplets = truncated_svd(tall, k, options);
-  const double largest = std::ldexp(triplets.s[0], tall.exponent);
-  if (largest > std::numeric_limits<float>::max()) {
-    throw std::invalid_argument("a: expected singular values within float32, got " + number_text(largest));
-  }
-  Svd result;
-  result.s = Tensor(DType::f32, {k});
-  for (std::int64_t j = 0; j < k; ++j) {
-    result.s.as<float>()[j] = static_cast<float>(std::ldexp(triplets.s[j], tall.exponent));
-  }
-  RoundedFactors rounded = round_factors(triplets, std::vector<double>(k, 1.0));
-  result.u = std::move(rounded.u);
-  result.vt = std::move(rounded.vt);
-  return result;
-}
+template bool full_is_better(const ConstMatrix&, std::int64_t, const SvdOptions&);
+template bool full_is_better(const ConstMatrixOf<double>&, std::int64_t, const SvdOptions&);
+template SingularTriplets lift(const ConstMatrix&, WideMatrix);
+template SingularTriplets lift(const ConstMatrixOf<double>&, WideMatrix);
+template SingularTriplets truncated_svd(const TallMatrix&, std::int64_t, const SvdOptions&);
+template RoundedFactors round_factors<float>(const SingularTriplets&, const std::vector<double>&);
+template RoundedFactors round_factors<double>(const SingularTriplets&, const std::vector<double>&);
 
 }  // namespace petrain

@@ -1,241 +1,143 @@
-// Block Golub-Kahan-Lanczos from a random start (Golub, Luk, Overton, ACM TOMS 7, 1981; its convergence: Musco, Musco,
-// NeurIPS 2015): orthonormal U and V that grow by one block with each product by A and by Aᵀ, so that A V = U B, and
-// the decomposition of the small B. For the same products it comes much nearer to the best than subspace iteration.
 #include <algorithm>
-#include <cfloat>
-#include <cmath>
 #include <numeric>
+#include <stdexcept>
 #include <utility>
 
-#include "random.hpp"
-#include "svd.hpp"
+#include "randomized.hpp"
 
 namespace petrain {
 namespace {
 
-constexpr std::int64_t kMostTimes = 8;    // directions beyond those asked for, times these
-constexpr double kGainThatCounts = 5e-4;  // of what is not yet captured, in ‖·‖²_F
-constexpr double kNoise = 1e-8;           // of all: float32 products cannot tell less
+constexpr std::int64_t kBlock = kRandomizedBlock;
 
-ConstMatrix view(const Tensor& matrix) { return {matrix.as<float>(), matrix.shape()[0], matrix.shape()[1]}; }
+std::int64_t blocks(std::int64_t count) { return (count + kBlock - 1) / kBlock; }
 
-Tensor product(const ConstMatrix& a, const ConstMatrix& b) {
-  Tensor c(DType::f32, {a.rows, b.cols});
-  gemm(a, b, c.as<float>(), b.cols);
-  return c;
+// Whether so many of the first values lie so close together that a start of as many columns may have found a part of
+// those that there are.
+bool crowded(const std::vector<double>& values, std::int64_t k) {
+  constexpr double kSpread = 0.02;
+  for (std::int64_t i = 0; i < k && i + kBlock <= static_cast<std::int64_t>(values.size()); ++i) {
+    if (values[i + kBlock - 1] >= (1 - kSpread) * values[i]) return true;
+  }
+  return false;
 }
 
-WideMatrix widened(const ConstMatrix& a) {
-  WideMatrix wide(a.rows, a.cols);
-  for (std::int64_t i = 0; i < a.rows; ++i) std::copy_n(a.data + i * a.cols, a.cols, wide.row(i));
-  return wide;
+std::int64_t rank_holding(const std::vector<double>& values, double wanted) {
+  double sum = values[0];
+  std::size_t rank = 1;
+  while (rank < values.size() && sum < wanted) sum += values[rank++];
+  return static_cast<std::int64_t>(rank);
 }
-
-// Puts the inverse of the upper Cholesky factor of a Gram matrix into `inverse` and returns the smallest pivot over
-// its diagonal element: the squared sine between a column and the span of the earlier ones. 0: there is no inverse.
-double inverse_cholesky(const WideMatrix& g, Tensor& inverse) {
-  const std::int64_t l = g.rows;
-  WideMatrix r(l, l), x(l, l);
-  double least = 1;
-  for (std::int64_t i = 0; i < l; ++i) {
-    std::copy(g.row(i) + i, g.row(i) + l, r.row(i) + i);
-    for (std::int64_t p = 0; p < i; ++p) {
-      for (std::int64_t j = i; j < l; ++j) r.row(i)[j] -= r.row(p)[i] * r.row(p)[j];
-    }
-    const double pivot = r.row(i)[i];
-    if (!(pivot > 1e-60)) return 0;  // nor one that float32 could hold
-    least = std::min(least, pivot / g.row(i)[i]);
-    const double factor = 1 / std::sqrt(pivot);
-    for (std::int64_t j = i; j < l; ++j) r.row(i)[j] *= factor;
-  }
-  for (std::int64_t i = l - 1; i >= 0; --i) {  // R X = I, from the last row up
-    x.row(i)[i] = 1;
-    for (std::int64_t p = i + 1; p < l; ++p) {
-      for (std::int64_t j = p; j < l; ++j) x.row(i)[j] -= r.row(i)[p] * x.row(p)[j];
-    }
-    for (std::int64_t j = i; j < l; ++j) x.row(i)[j] /= r.row(i)[i];
-  }
-  inverse = Tensor(DType::f32, {l, l});
-  for (std::int64_t i = 0; i < l; ++i) {
-    for (std::int64_t j = i; j < l; ++j) {
-      if (!(std::abs(x.row(i)[j]) <= static_cast<double>(FLT_MAX))) return 0;
-      inverse.as<float>()[i * l + j] = static_cast<float>(x.row(i)[j]);
-    }
-  }
-  return least;
-}
-
-// Makes the columns of y orthonormal by Cholesky QR, its Gram matrix in float64, and once more where they were far from
-// it ("CholeskyQR2": Yamamoto et al., ETNA 44, 2015). Where they are too dependent to be divided in float32,
-// Householder's QR in float64. Returns how near to orthogonal they were: the least squared sine, as above.
-double orthonormal_basis(Tensor& y) {
-  constexpr double kDependent = 1e-9, kNear = 0.9;
-  double least = 0;
-  for (int pass = 0; pass < 2; ++pass) {
-    Tensor inverse;
-    const double pivot = inverse_cholesky(gram(view(y)), inverse);
-    if (pass == 0) least = pivot;
-    if (pivot < kDependent) {
-      WideMatrix wide = widened(view(y));
-      orthonormalize(wide);
-      for (std::int64_t i = 0; i < wide.rows; ++i) {
-        std::copy_n(wide.row(i), wide.cols, y.as<float>() + i * wide.cols);
-      }
-      break;
-    }
-    y = product(view(y), view(inverse));
-    if (pivot > kNear) break;
-  }
-  return least;
-}
-
-// Orthonormal columns, row-major, to which more are added.
-class Basis {
- public:
-  Basis(std::int64_t rows, std::int64_t most, std::uint64_t seed)
-      : rows_(rows), seed_(seed), values_(Tensor::uninitialized(DType::f32, {rows, most})) {}
-
-  std::int64_t cols() const { return cols_; }
-  ConstMatrix view() const { return {values_.as<float>(), rows_, cols_, values_.shape()[1], 1}; }
-  ConstMatrix block(std::int64_t first, std::int64_t count) const {
-    return {values_.as<float>() + first, rows_, count, values_.shape()[1], 1};
-  }
-
-  // Adds directions with which the columns of y are in the span. Again and again, mostly twice, until little is taken
-  // off that rounding could have left behind (Giraud, Langou, Rozložník, Comput. Math. Appl. 50, 2005).
-  void append(Tensor y) {
-    constexpr double kMostOff = 0.5;
-    constexpr int kMostPasses = 5;
-    for (int pass = 0; pass < kMostPasses; ++pass) {
-      const double left = leave_rest(y), apart = orthonormal_basis(y);
-      if (std::min(left, apart) > kMostOff) break;
-    }
-    const std::int64_t count = y.shape()[1];
-    for (std::int64_t i = 0; i < rows_; ++i)
-      std::copy_n(y.as<float>() + i * count, count, values_.as<float>() + i * values_.shape()[1] + cols_);
-    cols_ += count;
-  }
-
- private:
-  // Takes off y what is in the span. Returns how much was left of the square of that column which lost most, where
-  // that is no more than rounding 0, and a random column is in its place.
-  double leave_rest(Tensor& y) {
-    constexpr double kRounding = 1e-10;
-    const std::vector<double> before = squares(y);
-    if (cols_ > 0) {
-      Tensor inner = product(view().transposed(), petrain::view(y));
-      for (std::int64_t i = 0; i < inner.size(); ++i) inner.as<float>()[i] *= -1;
-      gemm(view(), petrain::view(inner), y.as<float>(), y.shape()[1], true);
-    }
-    const std::vector<double> after = squares(y);
-    const std::int64_t count = y.shape()[1];
-    double least = 1;
-    for (std::int64_t j = 0; j < count; ++j) {
-      const auto column = static_cast<std::size_t>(j);
-      if (after[column] > kRounding * before[column]) {
-        least = std::min(least, after[column] / before[column]);
-        continue;
-      }
-      least = 0;
-      std::vector<float> random(static_cast<std::size_t>(rows_));
-      fill_normal(seed_, static_cast<std::uint64_t>(cols_ + j + 1), 0, 1, random.data(), rows_);
-      for (std::int64_t i = 0; i < rows_; ++i) y.as<float>()[i * count + j] = random[static_cast<std::size_t>(i)];
-    }
-    return least;
-  }
-
-  static std::vector<double> squares(const Tensor& y) {
-    const std::int64_t count = y.shape()[1];
-    std::vector<double> sums(static_cast<std::size_t>(count));
-    for (const float *row = y.as<float>(), *end = row + y.size(); row != end; row += count) {
-      for (std::int64_t j = 0; j < count; ++j)
-        sums[static_cast<std::size_t>(j)] += static_cast<double>(row[j]) * row[j];
-    }
-    return sums;
-  }
-
-  std::int64_t rows_, cols_ = 0;
-  std::uint64_t seed_;
-  Tensor values_;
-};
-
-// A V = U B, which grows step by step.
-class Bidiagonalization {
- public:
-  Bidiagonalization(const ConstMatrix& a, std::int64_t most, std::uint64_t seed)
-      : a_(a), most_(most), u_(a.rows, most, seed), v_(a.cols, most, seed), b_(DType::f32, {most, most}), seed_(seed) {
-    begin_anew();
-  }
-
-  // From a random block, beside what is there.
-  void begin_anew() {
-    next_ = Tensor(DType::f32, {a_.cols, std::min(kRandomizedBlock, most_ - size())});
-    fill_normal(seed_, static_cast<std::uint64_t>(size()) << 32, 0, 1, next_.as<float>(), next_.size());
-  }
-
-  std::int64_t size() const { return v_.cols(); }
-
-  void step() {
-    const std::int64_t first = size();
-    if (first > 0 && next_.empty())
-      next_ = product(a_.transposed(), u_.block(last_, std::min(kRandomizedBlock, most_ - first)));
-    last_ = first;
-    v_.append(std::exchange(next_, {}));
-    const Tensor image = product(a_, v_.block(first, size() - first));
-    u_.append(image.clone());
-    gemm(u_.view().transposed(), view(image), b_.as<float>() + first, most_);
-  }
-
-  std::vector<double> squares() const { return symmetric_eigenvalues(gram(inner())); }  // of B's singular values
-
-  SingularTriplets triplets(std::int64_t k) const {
-    const SingularTriplets small = lift(inner(), symmetric_eigen(gram(inner())).vectors, k);
-    return {multiply(u_.view(), small.u, k), multiply(v_.view(), small.v, k), small.s};
-  }
-
- private:
-  ConstMatrix inner() const { return {b_.as<float>(), size(), size(), most_, 1}; }
-
-  const ConstMatrix& a_;
-  std::int64_t most_, last_ = 0;
-  Basis u_, v_;
-  Tensor b_, next_;
-  std::uint64_t seed_;
-};
-
-std::int64_t blocks(std::int64_t count) { return (count + kRandomizedBlock - 1) / kRandomizedBlock; }
 
 }  // namespace
 
-SingularTriplets randomized_svd(const ConstMatrix& a, double square, std::int64_t k, const SvdOptions& options) {
-  const std::int64_t l = k + std::min(options.oversample, a.cols - k);
-  const std::int64_t further = std::min(options.n_iter.value_or(kMostTimes * blocks(l)), blocks(a.cols));
-  const std::int64_t most = std::min(a.cols, (blocks(l) + further) * kRandomizedBlock);
-  Bidiagonalization growing(a, most, options.seed);
-  double captured = 0, gain = 0;
-  std::int64_t look = l;  // at a size: it costs as much as some steps
-  int looks = 0;
-  bool fresh = k <= kRandomizedBlock;
-  while (growing.size() < most) {
-    growing.step();
-    if (options.n_iter || growing.size() < look) continue;
-    look = growing.size() + std::max(kRandomizedBlock, growing.size() / 6);
-    const std::vector<double> squares = growing.squares();
-    const double before = std::exchange(captured, std::accumulate(squares.begin(), squares.begin() + k, 0.0));
-    const double earlier = std::exchange(gain, captured - before);
-    if (++looks < 3) continue;  // two gains are known from then on
-    const double limit = std::max(kGainThatCounts * (square - captured), kNoise * square);
-    const double ratio = gain < earlier ? gain / earlier : 1;
-    const bool done = gain <= limit && (ratio < 1 ? gain * ratio / (1 - ratio) : gain) <= limit;
-    if (done && fresh) break;
-    // A start of so many columns finds no more directions of a singular value that is there more often: others do.
-    if (done && growing.size() < most) {
-      growing.begin_anew();
-      look = growing.size() + 2 * kRandomizedBlock;
-    }
-    fresh = k <= kRandomizedBlock || done;
-  }
-  return growing.triplets(k);
+template <class T>
+RandomizedSvd<T>::RandomizedSvd(const RowBlocks<T>& a, double square, std::int64_t k, std::optional<double> loss,
+                                const SvdOptions& options)
+    : cols_(a.matrix().cols),
+      rows_(a.matrix().rows),
+      square_(square),
+      k_(0),
+      loss_(loss),
+      options_(options),
+      growing_(a, options.seed) {
+  most_ = cols_;
+  if (loss_) return;
+  k_ = k;
+  const std::int64_t l = k + std::min(options.oversample, cols_ - k);
+  const std::int64_t further = std::min(options.n_iter.value_or(blocks(cols_)), blocks(cols_));
+  most_ = std::min(cols_, (blocks(l) + further) * kBlock);
+  expect(options.n_iter ? most_ : l);
 }
+
+// By what the directions hold altogether: never too small, and no more than a few too large.
+template <class T>
+void RandomizedSvd<T>::choose_rank() {
+  if (square_ - growing_.captured() > *loss_ * square_) return;
+  problem_.emplace(growing_.problem());
+  k_ = rank_holding(problem_->values(), (1 - *loss_) * square_);
+  expect(k_);
+}
+
+template <class T>
+void RandomizedSvd<T>::expect(std::int64_t first) {
+  look_ = first;
+  convergence_.emplace(square_, options_.tol, sizeof(T) == 4 ? 1e-8 : 1e-15,
+                       std::max<std::int64_t>(1, blocks(first) / 7) * kBlock);
+}
+
+template <class T>
+bool RandomizedSvd<T>::step() {
+  if (done_ || size() == most_) return false;
+  growing_.step();
+  problem_.reset();
+  if (!k_) choose_rank();
+  if (!k_ || options_.n_iter || size() < look_ || size() == most_) return true;
+  if (!problem_) problem_.emplace(growing_.problem());
+  const std::vector<double>& values = problem_->values();
+  looks_.push_back(std::accumulate(values.begin(), values.begin() + k_, 0.0));
+  looks_.push_back(static_cast<double>(size()));
+  look();
+  return !done_;
+}
+
+template <class T>
+void RandomizedSvd<T>::look() {
+  const std::size_t last = looks_.size() - 2;
+  convergence_->look(looks_[last], static_cast<std::int64_t>(looks_[last + 1]));
+  if (!convergence_->done()) {
+    anew_ = false;
+    look_ = size() + convergence_->until_next();
+  } else if (anew_ || !crowded(problem_->values(), k_)) {
+    done_ = true;
+  } else {
+    growing_.begin_anew();
+    anew_ = true;
+    look_ = size() + 2 * kBlock;
+  }
+}
+
+template <class T>
+SingularTriplets RandomizedSvd<T>::triplets() {
+  if (!problem_) problem_.emplace(growing_.problem());
+  if (loss_) k_ = rank_holding(problem_->values(), (1 - *loss_) * square_);
+  return growing_.triplets(*problem_, k_);
+}
+
+// k, the next look, whether it began anew, and the looks.
+template <class T>
+SvdState RandomizedSvd<T>::state() const {
+  const auto copy = [&](const Columns<T>& columns, std::int64_t length) {
+    Tensor result = Tensor::uninitialized(dtype_of<T>(), {size(), length});
+    std::copy_n(columns.view().data, result.size(), result.template as<T>());
+    return result;
+  };
+  SvdState state{copy(growing_.directions(), cols_), copy(growing_.images(), rows_), {}};
+  state.numbers = {static_cast<double>(k_), static_cast<double>(look_), anew_ ? 1.0 : 0.0};
+  state.numbers.insert(state.numbers.end(), looks_.begin(), looks_.end());
+  return state;
+}
+
+template <class T>
+void RandomizedSvd<T>::restore(const SvdState& state) {
+  const std::int64_t count = state.directions.shape().empty() ? -1 : state.directions.shape()[0];
+  if (count < 1 || count > most_ || state.directions.shape() != Shape{count, cols_} ||
+      state.images.shape() != Shape{count, rows_} || state.directions.dtype() != dtype_of<T>() ||
+      state.images.dtype() != dtype_of<T>() || state.numbers.size() < 3 || state.numbers.size() % 2 == 0) {
+    throw std::invalid_argument("state: expected one of the same matrix and the same arguments");
+  }
+  growing_.restore(state.directions.template as<T>(), state.images.template as<T>(), count);
+  k_ = static_cast<std::int64_t>(state.numbers[0]);
+  if (loss_ && k_) expect(k_);
+  look_ = static_cast<std::int64_t>(state.numbers[1]);
+  anew_ = state.numbers[2] != 0;
+  looks_.assign(state.numbers.begin() + 3, state.numbers.end());
+  for (std::size_t i = 0; i < looks_.size(); i += 2)
+    convergence_->look(looks_[i], static_cast<std::int64_t>(looks_[i + 1]));
+  if (anew_ && looks_.back() == static_cast<double>(size())) growing_.begin_anew();
+}
+
+template class RandomizedSvd<float>;
+template class RandomizedSvd<double>;
 
 }  // namespace petrain

@@ -13,11 +13,13 @@ constexpr std::int64_t kDepth = 2048;  // rows of B that are packed at a time: a
 constexpr std::int64_t kRows = 32;     // rows of A in one unit of work
 constexpr std::int64_t kSerialWork = 1 << 19;  // multiply-adds below which a second thread costs more than it brings
 
-// C = A B, where at(p, j) is element (p, j) of B; with `upper`, only the blocks on and above C's diagonal.
-template <class At>
-WideMatrix product(const ConstMatrix& a, std::int64_t columns, const At& at, bool upper) {
+void multiply_panel(const kernels::WideArgs& args) { active_kernels().wide->multiply(args); }
+void multiply_panel(const kernels::Wide64Args& args) { active_kernels().wide->multiply64(args); }
+
+// C = A times the first columns of B; with `upper`, only the blocks on and above C's diagonal.
+template <class T, class U>
+WideMatrix product(const ConstMatrixOf<T>& a, const ConstMatrixOf<U>& b, std::int64_t columns, bool upper) {
   WideMatrix c(a.rows, columns);
-  const auto& kernel = *active_kernels().wide;
   const std::int64_t panels = c.stride / kPanel, row_blocks = (a.rows + kRows - 1) / kRows;
   std::vector<double> packed(panels * kPanel * std::min(a.cols, kDepth));
   const bool serial = a.rows * a.cols * c.stride <= kSerialWork;
@@ -29,7 +31,7 @@ WideMatrix product(const ConstMatrix& a, std::int64_t columns, const At& at, boo
         double* target = packed.data() + panel * kPanel * depth;
         for (std::int64_t p = 0; p < depth; ++p) {
           for (std::int64_t j = panel * kPanel; j < (panel + 1) * kPanel; ++j) {
-            *target++ = j < columns ? at(p0 + p, j) : 0.0;
+            *target++ = j < columns ? b.data[(p0 + p) * b.row_stride + j * b.col_stride] : 0.0;
           }
         }
       }
@@ -38,9 +40,10 @@ WideMatrix product(const ConstMatrix& a, std::int64_t columns, const At& at, boo
       for (std::int64_t unit = units.begin; unit < units.end; ++unit) {
         const std::int64_t panel = unit / row_blocks, i0 = unit % row_blocks * kRows;
         if (upper && (panel + 1) * kPanel <= i0) continue;
-        kernel.multiply({a.data + i0 * a.row_stride + p0 * a.col_stride, a.row_stride, a.col_stride,
-                         packed.data() + panel * kPanel * depth, c.row(i0) + panel * kPanel, c.stride,
-                         std::min(kRows, a.rows - i0), depth});
+        multiply_panel(kernels::WideArgsOf<T>{a.data + i0 * a.row_stride + p0 * a.col_stride, a.row_stride,
+                                              a.col_stride, packed.data() + panel * kPanel * depth,
+                                              c.row(i0) + panel * kPanel, c.stride, std::min(kRows, a.rows - i0),
+                                              depth});
       }
       team.barrier();
     }
@@ -50,22 +53,24 @@ WideMatrix product(const ConstMatrix& a, std::int64_t columns, const At& at, boo
 
 }  // namespace
 
-WideMatrix gram(const ConstMatrix& x) {
-  const auto at = [&](std::int64_t p, std::int64_t j) -> double { return x.data[p * x.row_stride + j * x.col_stride]; };
-  WideMatrix g = product(x.transposed(), x.cols, at, true);
+template <class T>
+WideMatrix gram(const ConstMatrixOf<T>& x) {
+  WideMatrix g = product(x.transposed(), x, x.cols, true);
   for (std::int64_t i = 0; i < g.rows; ++i) {
     for (std::int64_t j = 0; j < i; ++j) g.row(i)[j] = g.row(j)[i];
   }
   return g;
 }
 
-WideMatrix multiply(const ConstMatrix& a, const WideMatrix& b, std::int64_t columns) {
-  return product(a, columns, [&](std::int64_t p, std::int64_t j) { return b.row(p)[j]; }, false);
+template <class T, class U>
+WideMatrix multiply(const ConstMatrixOf<T>& a, const ConstMatrixOf<U>& b) {
+  return product(a, b, b.cols, false);
 }
 
-WideMatrix multiply(const ConstMatrix& a, const ConstMatrix& b) {
-  const auto at = [&](std::int64_t p, std::int64_t j) -> double { return b.data[p * b.row_stride + j * b.col_stride]; };
-  return product(a, b.cols, at, false);
-}
+template WideMatrix gram(const ConstMatrix&);
+template WideMatrix gram(const ConstMatrixOf<double>&);
+template WideMatrix multiply(const ConstMatrix&, const ConstMatrix&);
+template WideMatrix multiply(const ConstMatrix&, const ConstMatrixOf<double>&);
+template WideMatrix multiply(const ConstMatrixOf<double>&, const ConstMatrixOf<double>&);
 
 }  // namespace petrain

@@ -3,39 +3,33 @@
 #include <algorithm>
 
 #include "petrain/error.hpp"
-#include "wide.hpp"
+#include "symmetric.hpp"
 
 namespace petrain {
 namespace {
 
-Eigen::SelfAdjointEigenSolver<Eigen::MatrixXd> solve(const WideMatrix& matrix, int options) {
-  const Eigen::Map<const Eigen::MatrixXd, 0, Eigen::OuterStride<>> columns(
-      matrix.values.data(), matrix.rows, matrix.rows, Eigen::OuterStride<>(matrix.stride));
-  Eigen::SelfAdjointEigenSolver<Eigen::MatrixXd> solver(columns, options);
+using Solver = Eigen::SelfAdjointEigenSolver<Eigen::MatrixXd>;
+
+Solver solve(const Tridiagonal& t) {
+  const auto vector = [](const std::vector<double>& values) {
+    return Eigen::Map<const Eigen::VectorXd>(values.data(), static_cast<Eigen::Index>(values.size()));
+  };
+  Solver solver;
+  solver.computeFromTridiagonal(vector(t.diagonal), vector(t.beside), Eigen::ComputeEigenvectors);
   if (solver.info() != Eigen::Success) throw Error("the eigenvalue iteration of a Gram matrix did not converge");
   return solver;
 }
 
-std::vector<double> largest_first(const Eigen::VectorXd& increasing) {
-  std::vector<double> values(increasing.begin(), increasing.end());
-  std::reverse(values.begin(), values.end());
-  return values;
-}
-
 }  // namespace
 
-SymmetricEigen symmetric_eigen(const WideMatrix& matrix) {
-  const std::int64_t n = matrix.rows;
-  const auto solver = solve(matrix, Eigen::ComputeEigenvectors);
-  SymmetricEigen result{largest_first(solver.eigenvalues()), WideMatrix(n, n)};
-  for (std::int64_t j = 0; j < n; ++j) {
-    for (std::int64_t i = 0; i < n; ++i) result.vectors.row(i)[j] = solver.eigenvectors()(i, n - 1 - j);
+WideMatrix tridiagonal_vectors(const Tridiagonal& t, std::int64_t count) {
+  const Solver solver = solve(t);
+  const auto n = static_cast<std::int64_t>(t.diagonal.size());
+  WideMatrix vectors(n, count);
+  for (std::int64_t i = 0; i < n; ++i) {
+    for (std::int64_t j = 0; j < count; ++j) vectors.row(i)[j] = solver.eigenvectors()(i, n - 1 - j);
   }
-  return result;
-}
-
-std::vector<double> symmetric_eigenvalues(const WideMatrix& matrix) {
-  return largest_first(solve(matrix, Eigen::EigenvaluesOnly).eigenvalues());
+  return vectors;
 }
 
 void solve_symmetric(const WideMatrix& g, WideMatrix& x) {

@@ -7,7 +7,9 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
+#include <vector>
 
 #include "petrain/certificate.hpp"
 #include "petrain/tensor.hpp"
@@ -17,26 +19,47 @@ namespace petrain {
 enum class SvdMethod {
   automatic,   // full for small matrices or large k, else whichever is estimated to be faster
   full,        // eigenvectors of the smaller Gram matrix, in float64
-  randomized,  // block Krylov from a random start (Musco, Musco, NeurIPS 2015)
+  randomized,  // block Lanczos from a random start (Musco, Musco, NeurIPS 2015)
 };
 
 struct SvdOptions {
-  std::int64_t oversample = 10;  // directions beyond k that the randomized method begins with
-  std::optional<std::int64_t> n_iter =
-      std::nullopt;  // its further steps; without a value, until they gain nothing more
+  std::int64_t oversample = 10;                       // directions beyond k that the randomized method begins with
+  std::optional<std::int64_t> n_iter = std::nullopt;  // its further steps; without a value, as many as `tol` needs
   SvdMethod method = SvdMethod::automatic;
   std::uint64_t seed = 0;  // of its random start
+  // By how much its squared error may be above the least possible, relative to that: an estimate. In (0, 1).
+  double tol = 1e-4;
 };
 
-// A ≈ U diag(s) Vᵀ, float32: u (m, k), s (k,) from the largest on, vt (k, n). The entry of largest magnitude of
+// A ≈ U diag(s) Vᵀ in the type of A: u (m, k), s (k,) from the largest on, vt (k, n). The entry of largest magnitude of
 // every column of u, the first of several, is positive.
 struct Svd {
   Tensor u, s, vt;
 };
 
-// `a` is a float32 matrix (m, n), 1 <= k <= min(m, n). Throws std::invalid_argument where it is not, where a value
-// is NaN or infinite, or where a singular value is too large for float32.
+// `a` is a matrix (m, n) of float32 or float64, 1 <= k <= min(m, n). Throws std::invalid_argument where it is not,
+// where a value is NaN or infinite, or where a singular value is too large for that type.
 Svd svd(const ConstTensorView& a, std::int64_t k, const SvdOptions& options = {});
+
+// Of a run of the randomized method that was interrupted.
+struct SvdState {
+  Tensor directions, images;
+  std::vector<double> numbers;
+};
+
+// Of long runs, all of the randomized method.
+struct SvdControl {
+  // Bytes of a matrix that is read by blocks of rows where it is larger: it may lie in a file that is mapped into
+  // memory. 0: there is no limit. `drop_pages`: what was read is given back to the system, for mappings that are only
+  // read.
+  std::int64_t memory_limit = 0;
+  bool drop_pages = false;
+  std::function<void(std::int64_t, std::int64_t)> progress;  // after each step: directions, and as many as are expected
+  std::function<void(const SvdState&)> save;                 // after each step; may throw, as the other may
+  const SvdState* resumed = nullptr;                         // the result has the same bits
+};
+
+Svd svd(const ConstTensorView& a, std::int64_t k, const SvdOptions& options, const SvdControl& control);
 
 // What factorize keeps; exactly one has a value.
 struct Keep {
@@ -44,6 +67,10 @@ struct Keep {
   std::optional<double> energy = std::nullopt;      // this part of ‖W‖²_F, in (0, 1]
   std::optional<double> rel_error = std::nullopt;   // ‖W - AB‖_F / ‖W‖_F is at most this, in [0, 1)
 };
+
+// As many as the smallest rank that meets it; with the randomized method, which takes the error from the difference of
+// sums of squares, nearly the smallest.
+Svd svd(const ConstTensorView& a, const Keep& keep, const SvdOptions& options = {}, const SvdControl& control = {});
 
 // W ≈ A B, float32: a (m, rank), b (rank, n). The singular values are split evenly between them.
 struct LowRank {
