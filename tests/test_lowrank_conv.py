@@ -4,7 +4,7 @@ import numpy as np
 import petrain
 import pytest
 from petrain import quant
-from petrain.lowrank import LowRankConv, factorize, factorize_conv
+from petrain.lowrank import factorize, factorize_conv
 from petrain.lowrank.certificate import dequantized
 from reference import conv as reference
 
@@ -180,13 +180,22 @@ def test_a_kernel_of_zeros():
         assert layer.rel_error == 0
 
 
+@pytest.mark.parametrize("dtype", ["float32", "int8"])
+@pytest.mark.parametrize("shape", [(8, 8, 3, 3), (3, 12, 1, 5), (2, 2, 1, 1), (20, 4, 3, 3)])
 @pytest.mark.parametrize("method", METHODS)
-def test_what_saves_nothing_is_refused(method):
-    w = normal(8, 8, 3, 3)
-    with pytest.raises(ValueError, match=r"fewer bytes than the 2304 of what .* got \d+ with rank .*force=True"):
-        factorize_conv(w, method, rel_error=0)
-    assert isinstance(factorize_conv(w, method, rel_error=0, force=True), LowRankConv)
-    assert factorize_conv(w, method, rel_error=0, dtype="int8").nbytes < w.nbytes
+def test_what_saves_nothing_is_refused(method, shape, dtype):
+    w = normal(*shape)
+    full = factorize_conv(w, method, rel_error=0, dtype=dtype, force=True)
+    most = min(full.rank)
+    sizes = [factorize_conv(w, method, rank=r, dtype=dtype, force=True).nbytes for r in range(1, most + 1)]
+    saving = sum(size < w.nbytes for size in sizes)
+    for r, size in enumerate(sizes, 1):
+        if r <= saving:
+            assert factorize_conv(w, method, rank=r, dtype=dtype).nbytes == size
+            continue
+        said = f"ranks up to {saving} would save" if saving else "no rank would save"
+        with pytest.raises(ValueError, match=rf"fewer bytes than the {w.nbytes} of .* got {size} with rank .*: {said}"):
+            factorize_conv(w, method, rank=r, dtype=dtype)
 
 
 @pytest.mark.parametrize("count", [2, 3])

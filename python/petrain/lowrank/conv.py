@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -57,7 +58,7 @@ class LowRankConv:
     @property
     def parameters(self) -> int:
         """Numbers of all kernels."""
-        return sum(int(np.prod(kernel.shape)) for kernel in self.kernels)
+        return sum(math.prod(kernel.shape) for kernel in self.kernels)
 
     @property
     def nbytes(self) -> int:
@@ -231,7 +232,9 @@ def factorize_conv(
         stored = tuple(quantize(kernel) for kernel in kernels)
     result = LowRankConv(method, stored, _certified(exact, [dequantized(k) for k in stored], method, inputs))
     if not force and result.nbytes >= exact.nbytes:
-        refuse_larger(result.nbytes, exact.nbytes, f"rank {result.rank}", "smaller ranks")
+        greatest = _greatest_saving(method, exact.shape, dtype)
+        saving = f"ranks up to {greatest}" if greatest else "no rank"
+        refuse_larger(result.nbytes, exact.nbytes, f"rank {result.rank}", saving)
     return result
 
 
@@ -242,6 +245,25 @@ def _kernel(w: Array) -> Floats:
     if not np.isfinite(exact).all():
         raise ValueError(f"w: expected finite values, got {exact[~np.isfinite(exact)][0]}")
     return np.ascontiguousarray(exact)
+
+
+def _greatest_saving(method: Method, shape: tuple[int, ...], dtype: Dtype) -> int:
+    """The greatest rank, the same on both sides of "tucker2", whose kernels take fewer bytes than the whole."""
+    out, into, height, width = shape
+
+    def nbytes(r: int) -> int:
+        shapes = {
+            "tucker2": [(r, into), (r, r * height * width), (out, r)],
+            "spatial": [(r, into * height), (out, r * width)],
+            "channel": [(r, into * height * width), (out, r)],
+        }[method]
+        return sum(rows * (4 * columns if dtype == "float32" else columns + 4) for rows, columns in shapes)
+
+    rank = 0
+    while nbytes(rank + 1) < 4 * math.prod(shape):
+        rank += 1
+    most = {"tucker2": (out, into), "spatial": (out * width, into * height), "channel": (out, into * height * width)}
+    return min(rank, *most[method])
 
 
 def _spatial_matrix(w: Floats) -> Floats:
