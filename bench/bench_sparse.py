@@ -17,8 +17,8 @@ import petrain
 from petrain import nn, prune, quant, sparse
 
 SHAPES, ROWS = ((1024, 1024), (4096, 1024)), (1, 8, 64)
-N_M = {"2:4": (2, 4), "1:4": (1, 4), "2:8": (2, 8)}
-GROUPS = (16, 8, 4)
+N_M = {"2:4": (2, 4), "4:8": (4, 8), "1:4": (1, 4), "2:8": (2, 8)}
+GROUPS = (16, 8, 4, 2, 1)
 BLOCKS = {"90% 16x4": (16, 4), "90% 8x8": (8, 8), "90% 4x4": (4, 4)}
 
 
@@ -66,7 +66,9 @@ def float32(report: common.Report, threads: int, rounds: int) -> None:
             "full": layer(sparse.compress(w, block=(16, 8), force=True)),
         }
         for group in GROUPS:
-            rivals |= {f"{name} g{group}": layer(n_m(w, *pair, group, 32)) for name, pair in N_M.items()}
+            rivals |= {
+                f"{name} g{group}": layer(n_m(w, *pair, group, 32)) for name, pair in N_M.items() if pair[1] == 4
+            }
         rivals |= {name: layer(blocks(w, block, 0.9, 32)) for name, block in BLOCKS.items()}
         race(report, threads, rounds, rivals, ["dense", "full"], "float32", shape)
 
@@ -77,7 +79,9 @@ def int8(report: common.Report, threads: int, rounds: int) -> None:
         q = quant.quantize(w)
         rivals: dict[str, Callable[[np.ndarray], Any]] = {"dense": lambda x, q=q: quant.linear(x, q)}
         rivals |= {f"{name} g16": layer(n_m(w, *pair, 16, 8)) for name, pair in N_M.items()}
-        rivals |= {f"{part:.0%} 16x4": layer(blocks(w, (16, 4), part, 8)) for part in (0.5, 0.75, 0.9)}
+        for block in ((16, 4), (16, 1)):
+            for part in (0.5, 0.75, 0.9):
+                rivals[f"{part:.0%} {block[0]}x{block[1]}"] = layer(blocks(w, block, part, 8))
         race(report, threads, rounds, rivals, ["dense"], "int8", shape)
 
 

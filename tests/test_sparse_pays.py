@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from petrain import nn, prune, sparse
+from petrain import compress, nn, prune, sparse
 from petrain.compress import Samples, Sparse
 from reference import prune as reference
 
@@ -34,12 +34,17 @@ def test_groups_are_checked():
     [
         (1, {}, 0.75),
         (64, {"group": 8}, 0.6),
-        (8, {"group": 4}, 0.3),
+        (7, {"group": 4}, 0.3),
+        (8, {"group": 4}, 0.6),
+        (1, {"group": 2}, 0.1),
+        (9, {"group": 2}, 0.5),
         (7, {"group": 1}, 0.05),
         (8, {"group": 1}, 0.25),
         (1, {"bits": 8}, 0.5),
         (4, {"bits": 8, "scattered": True}, 0.15),
-        (5, {"bits": 8, "scattered": True}, 0.5),
+        (5, {"bits": 8, "scattered": True}, 0.4),
+        (11, {"bits": 8}, 0.4),
+        (12, {"bits": 8}, 0.5),
     ],
 )
 def test_most_density(batch, options, most):
@@ -127,8 +132,16 @@ def test_candidate_fits():
     ]
     assert not Sparse(2, 4).fits((24, 64))
     assert not Sparse(2, 4).fits((32, 66))
-    assert not Sparse(2, 4, group=4).fits((32, 64))  # would be slower
+    assert not Sparse(2, 4, group=4).fits((32, 64))  # slower for one row
     assert not Sparse(2, 5, 8).fits((32, 80))
     for arguments in ((4, 4), (0, 4), (2, 17), (2, 4, 4), (2, 4, 8, 8), (2, 4, 32, 1)):
         with pytest.raises(ValueError, match="expected"):
             Sparse(*arguments)
+
+
+def test_the_planner_takes_it():
+    w, x = normal(64, 96), correlated(400, 96)
+    forms = (compress.Dense(), Sparse(2, 4), Sparse(1, 4), Sparse(2, 4, group=4))
+    found = compress.plan({"w": (w, x)}, budget_bytes=13_000, candidates=forms)
+    assert found.choice == {"w": "2:4 g16"}
+    assert found.nbytes == compress.build(found, {"w": (w, x)}, forms)["w"].nbytes == 64 * 96 * 2 + 4 * 48 // 4

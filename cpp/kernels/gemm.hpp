@@ -1,5 +1,5 @@
 // Float32 matrix products in packed panels (Goto, van de Geijn, Anatomy of High-Performance Matrix
-// Multiplication, ACM TOMS 34, 2008). The one file that is compiled with contraction: for one instruction set the
+// Multiplication, ACM TOMS 34, 2008). Compiled with contraction, as sparse.cpp is: for one instruction set the
 // result is fixed, between instruction sets it differs in the last bits.
 #pragma once
 

@@ -6,9 +6,9 @@ from petrain._numbers import integer
 
 # The most of a weight that may be stored, by the smallest batch from which it holds. From the table in docs/prune.md,
 # with a margin.
-_FLOAT32 = {16: {1: 0.75}, 8: {1: 0.6}, 4: {1: 0.3}, 1: {1: 0.05, 8: 0.25}}
-_INT8 = {1: 0.5}
-_INT8_SCATTERED = {1: 0.15, 5: 0.5}
+_FLOAT32 = {16: {1: 0.75}, 8: {1: 0.6}, 4: {1: 0.3, 8: 0.6}, 2: {1: 0.1, 8: 0.5}, 1: {1: 0.05, 8: 0.25}}
+_INT8 = {1: 0.5, 5: 0.4, 12: 0.5}
+_INT8_SCATTERED = {1: 0.15, 5: 0.4, 12: 0.5}
 
 
 def most_density(batch: int, *, bits: int = 32, group: int = 16, scattered: bool = False) -> float:
@@ -29,7 +29,7 @@ def most_density(batch: int, *, bits: int = 32, group: int = 16, scattered: bool
 
     Example:
         >>> most_density(1), most_density(8, group=4), most_density(1, bits=8, scattered=True)
-        (0.75, 0.3, 0.15)
+        (0.75, 0.6, 0.15)
     """
     integer("batch", batch, 1)
     if bits not in (8, 32):

@@ -172,8 +172,8 @@ def compress(
             Where the mask has fewer, zeros are stored beside them.
         group: outputs that share positions, 1, 2, 4, 8 or 16, a divisor of N: an input that one of them wants is stored
             for all. See :func:`petrain.prune.n_m`, which makes such masks.
-        block: instead of ``n``, ``m`` and ``group``: outputs (1, 2, 4, 8 or 16) and inputs (1 to 64) of a block, divisors
-            of N and K; a block of which the mask has something is stored.
+        block: instead of ``n``, ``m`` and ``group``: outputs (1, 2, 4, 8 or 16) and inputs (1 to 64) of a block,
+            divisors of N and K; a block of which the mask has something is stored.
         bits: 32: float32. 8: int8, with a scale for each output, as :func:`petrain.quant.quantize` has it; in groups of
             16 outputs.
         force: also where it saves no bytes, or where :func:`most_density` says that a layer on it is slower than a
