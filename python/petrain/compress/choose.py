@@ -103,7 +103,7 @@ class Scores:
 
     def _in_bytes(self, options: Options, budget: int) -> Plan:
         alone = {
-            (layer, option.name): self.file.size({layer: _layout(option)})
+            (layer, option.name): self.file.weight_size(layer, _layout(option), budget)
             for layer, given in options.items()
             for option in given
         }

@@ -64,6 +64,11 @@ class FileOf:
         text = json.dumps(graph, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
         return _core.safetensors_size({self.key: text}, tensors)
 
+    def weight_size(self, name: str, layout: Layout, before: int) -> int:
+        """Bytes that a weight takes behind about so many others, but for a constant and the padding of the header."""
+        others = {"": ("int64", (before // 8,))}  # stored first
+        return _core.safetensors_size({self.key: layout.graph}, {**others, **layout.below(name)})
+
 
 def weights_file() -> FileOf:
     """The file of :func:`petrain.compress.save`."""
