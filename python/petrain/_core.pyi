@@ -850,14 +850,23 @@ def sparse_gpt(
 ) -> tuple: ...
 def svd(
     a: typing.Any,
-    k: typing.SupportsInt | typing.SupportsIndex,
+    k: typing.SupportsInt | typing.SupportsIndex | None,
+    energy: typing.SupportsFloat | typing.SupportsIndex | None,
+    rel_error: typing.SupportsFloat | typing.SupportsIndex | None,
     oversample: typing.SupportsInt | typing.SupportsIndex,
     n_iter: typing.SupportsInt | typing.SupportsIndex | None,
     method: str,
     seed: typing.SupportsInt | typing.SupportsIndex,
-) -> tuple[numpy.ndarray, numpy.ndarray, numpy.ndarray]:
+    tol: typing.SupportsFloat | typing.SupportsIndex,
+    memory_limit: typing.SupportsInt | typing.SupportsIndex,
+    drop_pages: bool,
+    progress: typing.Any,
+    save: typing.Any,
+    resumed: tuple[numpy.ndarray, numpy.ndarray, collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex]]
+    | None,
+) -> tuple:
     """
-    (u, s, vt); n_iter None: until it gains nothing more.
+    (u, s, vt); n_iter None: as many as tol needs; progress, save and resumed: or None.
     """
 
 def write_safetensors(

@@ -93,7 +93,7 @@ def svd(
         raise ValueError(f'n_iter: expected "auto" or an integer, got {n_iter!r}')
     if (k is not None) + (energy is not None) + (rel_error is not None) != 1:
         raise ValueError(f"expected exactly one of k, energy and rel_error, got {k}, {energy} and {rel_error}")
-    arguments = {
+    arguments: dict[str, Any] = {
         "k": None if k is None else integer("k", k),
         "energy": number("energy", energy),
         "rel_error": number("rel_error", rel_error),
