@@ -106,8 +106,8 @@ void block(const BlockArgs& args) {
     for (std::ptrdiff_t i = 0; i < args.m; i += kRows) {
       const std::ptrdiff_t m = args.m - i < kRows ? args.m - i : kRows;
       const std::ptrdiff_t ahead = i + 2 * kRows <= args.m ? kRows * args.a_stride : 0;
-      tile<packed>(args.a + i * row, args.a_stride, ahead, args.b + j * args.k, args.k,
-                   args.c + i * args.c_stride + j, args.c_stride, m, n, args.accumulate);
+      tile<packed>(args.a + i * row, args.a_stride, ahead, args.b + j * args.k, args.k, args.c + i * args.c_stride + j,
+                   args.c_stride, m, n, args.accumulate);
     }
   }
 }

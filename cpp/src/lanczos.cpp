@@ -46,14 +46,18 @@ SymmetricProblem Lanczos<T>::problem() const {
 }
 
 template <class T>
-SingularTriplets Lanczos<T>::triplets(const SymmetricProblem& problem, std::int64_t k) const {
+SingularTriplets Lanczos<T>::triplets(const SymmetricProblem& problem, std::int64_t k, const Sides& sides) const {
   const WideMatrix vectors = problem.vectors(k);
-  const std::int64_t cols = a_.matrix().cols;
-  Thin<T> rounded(size(), k), right(cols, k);
-  for (std::int64_t i = 0; i < size(); ++i) std::copy_n(vectors.row(i), k, rounded.values.data() + i * k);
-  add_product(v_.view(), rounded.view(), right, false);
-  WideMatrix v(cols, k);
-  for (std::int64_t i = 0; i < cols; ++i) std::copy_n(right.values.data() + i * k, k, v.row(i));
+  WideMatrix v;
+  if (sides.right) {
+    const std::int64_t cols = a_.matrix().cols;
+    Thin<T> rounded(size(), k), right(cols, k);
+    for (std::int64_t i = 0; i < size(); ++i) std::copy_n(vectors.row(i), k, rounded.values.data() + i * k);
+    add_product(v_.view(), rounded.view(), right, false);
+    v = WideMatrix(cols, k);
+    for (std::int64_t i = 0; i < cols; ++i) std::copy_n(right.values.data() + i * k, k, v.row(i));
+  }
+  if (!sides.left) return right_alone(problem.values(), std::move(v));
   return in_order(multiply(images_.view(), vectors.view()), std::move(v), kOrthonormal<T>);
 }
 

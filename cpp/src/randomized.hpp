@@ -28,7 +28,7 @@ class Lanczos {
   void begin_anew() { image_ = {}; }  // the next block is random, beside what is there
 
   SymmetricProblem problem() const;
-  SingularTriplets triplets(const SymmetricProblem& problem, std::int64_t k) const;
+  SingularTriplets triplets(const SymmetricProblem& problem, std::int64_t k, const Sides& sides) const;
 
   const Columns<T>& directions() const { return v_; }
   const Columns<T>& images() const { return images_; }
@@ -57,7 +57,7 @@ class RandomizedSvd {
   std::int64_t size() const { return growing_.size(); }
   std::int64_t expected() const { return std::max(size(), std::min(look_, most_)); }
   std::int64_t rank() const { return k_; }  // 0: not yet known
-  SingularTriplets triplets();
+  SingularTriplets triplets(const Sides& sides = {});
 
   SvdState state() const;
   void restore(const SvdState& state);

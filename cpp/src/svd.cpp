@@ -72,9 +72,15 @@ SingularTriplets in_order(WideMatrix u, WideMatrix v, double precision) {
   for (std::int64_t j = 0; j < k; ++j) result.s[j] = lengths[order[j]];
   if (!std::is_sorted(order.begin(), order.end())) {
     permute(result.u, order);
-    permute(result.v, order);
+    if (result.v.rows > 0) permute(result.v, order);
   }
   return result;
+}
+
+SingularTriplets right_alone(const std::vector<double>& eigenvalues, WideMatrix directions) {
+  std::vector<double> s(directions.cols);
+  for (std::size_t j = 0; j < s.size(); ++j) s[j] = std::sqrt(std::max(eigenvalues[j], 0.0));
+  return {{}, std::move(directions), std::move(s)};
 }
 
 template <class T>
@@ -112,10 +118,12 @@ template <class T>
 RoundedFactors round_factors(const SingularTriplets& triplets, const std::vector<double>& scale) {
   const WideMatrix &u = triplets.u, &v = triplets.v;
   const auto k = static_cast<std::int64_t>(triplets.s.size());
-  RoundedFactors result{Tensor(dtype_of<T>(), {u.rows, k}), Tensor(dtype_of<T>(), {k, v.rows})};
+  const bool left = u.rows > 0;
+  RoundedFactors result{Tensor(dtype_of<T>(), {u.rows, left ? k : 0}),
+                        Tensor(dtype_of<T>(), {v.rows > 0 ? k : 0, v.rows})};
   T *to_u = result.u.template as<T>(), *to_vt = result.vt.template as<T>();
   std::vector<double> signed_scale(scale);
-  for (std::int64_t j = 0; j < k; ++j) signed_scale[j] *= largest_is_negative<T>(u, j) ? -1 : 1;
+  for (std::int64_t j = 0; j < k; ++j) signed_scale[j] *= largest_is_negative<T>(left ? u : v, j) ? -1 : 1;
   // Adding 0 turns -0, which a changed sign leaves behind, into 0.
   for (std::int64_t i = 0; i < u.rows; ++i) {
     for (std::int64_t j = 0; j < k; ++j) *to_u++ = static_cast<T>(u.row(i)[j] * signed_scale[j]) + T{0};

@@ -39,9 +39,20 @@ struct SingularTriplets {
   std::vector<double> s;
 };
 
+// Which vectors are wanted of a tall matrix.
+struct Sides {
+  bool left = true, right = true;
+};
+inline Sides sides_of(SvdVectors vectors, bool transposed) {
+  const bool left = vectors != SvdVectors::right, right = vectors != SvdVectors::left;
+  return transposed ? Sides{right, left} : Sides{left, right};
+}
+
 // Those of A from A V and V, which are right singular vectors up to rounding. Directions that A maps to nothing get a
-// left vector all the same. Left vectors are orthonormal to `precision` at least.
+// left vector all the same. Left vectors are orthonormal to `precision` at least. V may be empty.
 SingularTriplets in_order(WideMatrix images, WideMatrix directions, double precision);
+// Without left vectors, from the first eigenvalues of AᵀA.
+SingularTriplets right_alone(const std::vector<double>& eigenvalues, WideMatrix directions);
 
 template <class T>
 SingularTriplets lift(const ConstMatrixOf<T>& a, WideMatrix directions);

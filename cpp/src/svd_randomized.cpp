@@ -98,10 +98,10 @@ void RandomizedSvd<T>::look() {
 }
 
 template <class T>
-SingularTriplets RandomizedSvd<T>::triplets() {
+SingularTriplets RandomizedSvd<T>::triplets(const Sides& sides) {
   if (!problem_) problem_.emplace(growing_.problem());
   if (loss_) k_ = rank_holding(problem_->values(), (1 - *loss_) * square_);
-  return growing_.triplets(*problem_, k_);
+  return growing_.triplets(*problem_, k_, sides);
 }
 
 // k, the next look, whether it began anew, and the looks.

@@ -27,9 +27,13 @@ void require_options(const SvdOptions& options, const SvdControl& control) {
 
 // By the eigenvalues of all of the Gram matrix.
 template <class T>
-SingularTriplets full_svd(const ConstMatrixOf<T>& a, std::int64_t k, std::optional<double> loss) {
+SingularTriplets full_svd(const ConstMatrixOf<T>& a, std::int64_t k, std::optional<double> loss, const Sides& sides) {
   const SymmetricProblem eigen(gram(a));
-  return lift(a, eigen.vectors(loss ? smallest_rank(losses(eigen.values()), *loss) : k));
+  WideMatrix directions = eigen.vectors(loss ? smallest_rank(losses(eigen.values()), *loss) : k);
+  if (!sides.left) return right_alone(eigen.values(), std::move(directions));
+  SingularTriplets triplets = lift(a, std::move(directions));
+  if (!sides.right) triplets.v = {};
+  return triplets;
 }
 
 template <class T>
@@ -38,21 +42,22 @@ SingularTriplets run_svd(const TallMatrixOf<T>& tall, std::int64_t k, std::optio
   // What the products of the randomized method cannot tell.
   constexpr double kLeastLoss = 1e3 * std::numeric_limits<T>::epsilon();
   const ConstMatrixOf<T>& a = tall.matrix;
+  const Sides sides = sides_of(options.vectors, tall.transposed);
   const bool automatic = options.method == SvdMethod::automatic && !by_blocks;
   const bool full = loss && automatic ? *loss < kLeastLoss || full_is_better(a, 1, options)
                                       : !by_blocks && full_is_better(a, k, options);
-  if (full) return full_svd(a, k, loss);
+  if (full) return full_svd(a, k, loss, sides);
   const RowBlocks<T> rows(a, by_blocks ? control.memory_limit : 0, by_blocks && control.drop_pages);
   RandomizedSvd<T> run(rows, tall.square, k, loss, options);
   if (control.resumed) run.restore(*control.resumed);
   while (run.step()) {
     if (loss && automatic && full_is_better(a, run.rank() > 0 ? run.rank() : run.size(), options))
-      return full_svd(a, k, loss);
+      return full_svd(a, k, loss, sides);
     if (control.progress) control.progress(run.size(), run.expected());
     if (control.save) control.save(run.state());
   }
   if (control.progress) control.progress(run.size(), run.size());
-  return run.triplets();
+  return run.triplets(sides);
 }
 
 template <class T>

@@ -4,11 +4,11 @@
 #include <cmath>
 
 #include "isa.hpp"
-#include "threads.hpp"
 
 namespace petrain {
 namespace {
 
+constexpr std::int64_t kSerialWork = 1 << 19;  // multiply-adds that are not worth a second thread
 constexpr std::int64_t kReflectedColumns = 4 * kernels::kReflectColumns;  // a unit of work: it stays in the cache
 
 double inner(const double* x, const double* y, std::int64_t size) {
@@ -78,7 +78,7 @@ WideMatrix SymmetricProblem::vectors(std::int64_t count) const {
   if (!inverse_iteration(tridiagonal_, scaled, count, result)) result = tridiagonal_vectors(tridiagonal_, count);
   const auto& kernel = *active_kernels().symmetric;
   const std::int64_t n = reflectors_.rows, groups = (result.stride + kReflectedColumns - 1) / kReflectedColumns;
-  parallel_for(groups, [&](std::int64_t group) {
+  parallel_for_work(n * n * count, kSerialWork, groups, [&](std::int64_t group) {
     const std::int64_t first = group * kReflectedColumns;
     const std::int64_t columns = std::min(kReflectedColumns, result.stride - first);
     for (std::int64_t p = n - 3; p >= 0; --p) {

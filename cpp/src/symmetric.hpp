@@ -7,9 +7,17 @@
 #include <cstdint>
 #include <vector>
 
+#include "threads.hpp"
 #include "wide.hpp"
 
 namespace petrain {
+
+// body(chunk) for every chunk, by one thread where all of the work is no more than `serial`.
+template <class Body>
+void parallel_for_work(std::int64_t work, std::int64_t serial, std::int64_t chunks, Body&& body) {
+  if (work > serial) return parallel_for(chunks, body);
+  for (std::int64_t chunk = 0; chunk < chunks; ++chunk) body(chunk);
+}
 
 struct Tridiagonal {
   std::vector<double> diagonal, beside;  // beside[i] between i and i + 1

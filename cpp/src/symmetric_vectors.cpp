@@ -6,16 +6,16 @@
 
 #include "random.hpp"
 #include "symmetric.hpp"
-#include "threads.hpp"
 
 namespace petrain {
 namespace {
 
 constexpr double kEpsilon = 2.220446049250313e-16;
 constexpr int kIterations = 3;
-constexpr double kSound = 1e-12;      // of the norm: what T x - value x may be
-constexpr double kDependent = 1e-12;  // a pivot of the Gram matrix
-constexpr std::int64_t kVectors = 8;  // a unit of work
+constexpr double kSound = 1e-12;               // of the norm: what T x - value x may be
+constexpr double kDependent = 1e-12;           // a pivot of the Gram matrix
+constexpr std::int64_t kSerialWork = 1 << 12;  // elements, of some 50 ns each
+constexpr std::int64_t kVectors = 8;           // a unit of work
 
 double norm(const Tridiagonal& t) {
   double largest = 0;
@@ -110,7 +110,8 @@ bool inverse_iteration(const Tridiagonal& t, const std::vector<double>& values, 
   const auto n = static_cast<std::int64_t>(t.diagonal.size());
   const double size = norm(t), least = std::max(kEpsilon * size, 1e-300);
   vectors = WideMatrix(n, count);
-  parallel_for((count + kVectors - 1) / kVectors, [&](std::int64_t group) {
+  const std::int64_t groups = (count + kVectors - 1) / kVectors;
+  const auto find = [&](std::int64_t group) {
     std::vector<float> start(n);
     std::vector<double> x(n);
     for (std::int64_t j = group * kVectors; j < std::min((group + 1) * kVectors, count); ++j) {
@@ -123,7 +124,8 @@ bool inverse_iteration(const Tridiagonal& t, const std::vector<double>& values, 
       }
       for (std::int64_t i = 0; i < n; ++i) vectors.row(i)[j] = x[i];
     }
-  });
+  };
+  parallel_for_work(n * count, kSerialWork, groups, find);
   return orthonormalize_near(vectors, kDependent) && is_sound(t, values, vectors, kSound * size);
 }
 

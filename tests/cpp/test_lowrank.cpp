@@ -113,6 +113,27 @@ TEST(svd_gives_the_same_bits_for_any_thread_count) {
   }
 }
 
+TEST(vectors_of_one_side_are_those_of_both) {
+  for (const auto& [m, n] : {std::pair{200, 150}, {150, 200}}) {
+    const Tensor a = random_matrix(m, n, 9);
+    for (const SvdMethod method : {SvdMethod::full, SvdMethod::randomized}) {
+      const Svd both = svd(constant(a), 5, {.method = method, .tol = 1e-6});
+      const Svd left = svd(constant(a), 5, {.method = method, .tol = 1e-6, .vectors = SvdVectors::left});
+      const Svd right = svd(constant(a), 5, {.method = method, .tol = 1e-6, .vectors = SvdVectors::right});
+      CHECK(left.vt.size() == 0 && right.u.size() == 0);
+      CHECK(left.u.shape() == both.u.shape() && right.vt.shape() == both.vt.shape());
+      for (std::int64_t j = 0; j < 5; ++j) {
+        double u = 0, v = 0;
+        for (std::int64_t i = 0; i < m; ++i) u += both.u.as<float>()[i * 5 + j] * left.u.as<float>()[i * 5 + j];
+        for (std::int64_t i = 0; i < n; ++i) v += both.vt.as<float>()[j * n + i] * right.vt.as<float>()[j * n + i];
+        CHECK(std::fabs(std::fabs(u) - 1) < 1e-5 && std::fabs(std::fabs(v) - 1) < 1e-5);
+        CHECK(std::fabs(left.s.as<float>()[j] - both.s.as<float>()[j]) < 1e-5f);
+        CHECK(std::fabs(right.s.as<float>()[j] - both.s.as<float>()[j]) < 1e-5f);
+      }
+    }
+  }
+}
+
 TEST(factors_give_the_matrix_back) {
   const Tensor w = random_matrix(48, 64, 5);
   const LowRank all = factorize(constant(w), {.rank = 48});
@@ -132,7 +153,8 @@ TEST(errors_say_what_was_expected) {
   CHECK_THROWS(std::invalid_argument, "exactly one of rank", factorize(constant(a), {}));
   CHECK_THROWS(std::invalid_argument, "a matrix that is not empty, got shape ()",
                svd({a.as<float>(), DType::f32, {}}, 1));
-  CHECK_THROWS(std::invalid_argument, "expected dtype float32 or float64, got int32", svd({a.as<float>(), DType::i32, {4, 3}}, 1));
+  CHECK_THROWS(std::invalid_argument, "expected dtype float32 or float64, got int32",
+               svd({a.as<float>(), DType::i32, {4, 3}}, 1));
   a.as<float>()[7] = std::numeric_limits<float>::infinity();
   CHECK_THROWS(std::invalid_argument, "expected finite values, got inf at (2, 1)", svd(constant(a), 1));
 }

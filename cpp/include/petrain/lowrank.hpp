@@ -22,6 +22,8 @@ enum class SvdMethod {
   randomized,  // block Lanczos from a random start (Musco, Musco, NeurIPS 2015)
 };
 
+enum class SvdVectors { both, left, right };
+
 struct SvdOptions {
   std::int64_t oversample = 10;                       // directions beyond k that the randomized method begins with
   std::optional<std::int64_t> n_iter = std::nullopt;  // its further steps; without a value, as many as `tol` needs
@@ -29,6 +31,9 @@ struct SvdOptions {
   std::uint64_t seed = 0;  // of its random start
   // By how much its squared error may be above the least possible, relative to that: an estimate. In (0, 1).
   double tol = 1e-4;
+  // The others are not computed. Right ones alone have the signs by which their own largest entries are positive, and
+  // their singular values are good to 1e-8 of the largest.
+  SvdVectors vectors = SvdVectors::both;
 };
 
 // A ≈ U diag(s) Vᵀ in the type of A: u (m, k), s (k,) from the largest on, vt (k, n). The entry of largest magnitude of

@@ -63,6 +63,8 @@ class GaLore : public Projected {
       options.method = SvdMethod::randomized;
       options.n_iter = kIterations;
     }
+    // Right ones alone would have other signs than beside left ones.
+    if (by.left) options.vectors = SvdVectors::left;
     options.seed = static_cast<std::uint64_t>(step.step);
     const Svd parts = svd(gradient.view(), by.rank, options);
     scaled_copy(step.flush, (by.left ? parts.u : parts.vt).as<float>(), step.states[0].size(), 1,
