@@ -87,12 +87,12 @@ std::uint64_t safetensors_size(const std::map<std::string, std::string>& metadat
 
 void write_safetensors(const std::string& path, const std::map<std::string, std::string>& metadata,
                        const std::map<std::string, ConstTensorView>& tensors) {
+  const Layout layout = layout_of(metadata, tensors);
   for (const auto& [name, tensor] : tensors) {
     if (tensor.size() > 0 && tensor.data == nullptr) {
       throw std::invalid_argument("tensor " + quote(name) + ": expected data, got none");
     }
   }
-  const Layout layout = layout_of(metadata, tensors);
   const std::uint64_t length = layout.header.size();
   std::vector<std::span<const std::byte>> pieces = {std::as_bytes(std::span(&length, 1)),
                                                     std::as_bytes(std::span(layout.header))};
