@@ -139,7 +139,7 @@ def exhaustive() -> str:
 
 
 def kills() -> str:
-    return run(sys.executable, "-m", "pytest", "tests/test_compress_plan.py", "-k", "killed", PETRAIN_KILLS="100")
+    return run(sys.executable, "-m", "pytest", "tests/test_compress_progress.py", "-k", "killed", PETRAIN_KILLS="100")
 
 
 def certificates() -> str:

@@ -3,7 +3,7 @@
 import numpy as np
 import petrain
 import pytest
-from petrain import compress, nn, quant
+from petrain import compress, nn, prune, quant, sparse
 
 
 def trained():
@@ -70,9 +70,38 @@ def test_what_is_compressed_is_trained_in_float32_and_comes_back_in_its_forms():
     np.testing.assert_array_equal(again.layers[4].weight.dense(), small.layers[4].weight.dense())
 
 
+def sparse_models(w):
+    mask = prune.n_m(prune.magnitude(w), 1, 4, group=16)
+    for bits in (32, 8):
+        weight = nn.SparseWeight(sparse.compress(w, mask, n=1, m=4, bits=bits))
+        yield nn.Sequential(nn.Linear.from_weight(weight))
+        blocks = np.where(np.arange(64) // 8 % 4 == 1, w, 0).astype(np.float32)
+        weight = nn.SparseWeight(sparse.compress(blocks, block=(16, 8), bits=bits, force=True))
+        yield nn.Sequential(nn.Linear.from_weight(weight))
+
+
+def test_sparse_weights_keep_their_positions(rng):
+    for small in sparse_models(rng.standard_normal((32, 64), np.float32)):
+        before = small.layers[0].weight
+        tuned = compress.dequantize(small)
+        assert list(tuned.parameters()) == ["0.weight.values"]
+        np.testing.assert_array_equal(tuned.layers[0].weight.dense(), before.dense())
+        again = compress.quantize_like(tuned, small)
+        assert again.layers[0].weight.graph == before.graph
+        np.testing.assert_allclose(again.layers[0].weight.dense(), before.dense(), atol=1e-6)
+        tuned.parameters()["0.weight.values"][...] += 1
+        moved = compress.quantize_like(tuned, small).layers[0].weight
+        assert moved.nbytes == before.nbytes
+        assert (np.abs(moved.dense() - before.dense())[before.dense() != 0] > 0.9).all()
+        copy = compress.low_rank(small, {})
+        if copy.parameters():
+            copy.parameters()["0.weight.values"][...] = 7
+            assert not (before.dense() == 7).any()
+
+
 def test_a_model_comes_back_in_the_forms_of_another_only_where_it_is_alike():
     model, small = trained(), forms(trained())
-    with pytest.raises(ValueError, match="model: expected factors for a weight of format 'low_rank', got 'float32'"):
+    with pytest.raises(ValueError, match="expected the same kind of weight as one of format 'low_rank', got 'float32'"):
         compress.quantize_like(model, small)
     with pytest.raises(ValueError, match="model: expected the layers of"):
         compress.quantize_like(nn.Sequential(*model.layers[:3]), small)

@@ -16,7 +16,6 @@ __all__: list[str] = [
     "GradAccumulator",
     "HessianObserver",
     "Histogram",
-    "Int8Weight",
     "Layer",
     "Linear",
     "LowRankWeight",
@@ -27,8 +26,13 @@ __all__: list[str] = [
     "QuantLinear",
     "QuantRnn",
     "QuantTensor",
+    "QuantWeight",
     "ReLU",
+    "ResidualWeight",
     "Sequential",
+    "SparseLinear",
+    "SparseTensor",
+    "SparseWeight",
     "StepInfo",
     "TensorSteps",
     "Weight",
@@ -38,6 +42,8 @@ __all__: list[str] = [
     "block_means",
     "bound_scales",
     "certify",
+    "certify_core",
+    "certify_rows",
     "check_hypers",
     "check_shape",
     "compensate",
@@ -66,6 +72,8 @@ __all__: list[str] = [
     "kl_div",
     "load_model",
     "load_quant",
+    "load_sparse",
+    "load_weights",
     "low_rank_int8",
     "low_rank_linear",
     "low_rank_linear_backward",
@@ -75,6 +83,7 @@ __all__: list[str] = [
     "manual_seed",
     "matmul_int",
     "mean_output",
+    "model_graph",
     "mse_loss",
     "output_square",
     "quantize",
@@ -83,13 +92,19 @@ __all__: list[str] = [
     "rnn_bidirectional",
     "round_coordinate_descent",
     "rules",
+    "safetensors_size",
     "save_model",
     "save_quant",
+    "save_sparse",
+    "save_weights",
     "set_num_threads",
     "soft_cross_entropy",
     "solve_knapsack",
+    "sparse_compress",
     "sparse_gpt",
+    "sparse_nbytes",
     "svd",
+    "weights_graph",
     "write_safetensors",
 ]
 
@@ -384,6 +399,47 @@ class ColumnSquares:
     @property
     def count(self) -> int: ...
 
+class SparseTensor:
+    @staticmethod
+    def from_parts(
+        values: typing.Any,
+        scale: typing.Any,
+        positions: typing.Any,
+        columns: typing.Any,
+        starts: typing.Any,
+        shape: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex],
+        group: typing.SupportsInt | typing.SupportsIndex,
+        n: typing.SupportsInt | typing.SupportsIndex,
+        m: typing.SupportsInt | typing.SupportsIndex,
+        inputs: typing.SupportsInt | typing.SupportsIndex,
+    ) -> SparseTensor: ...
+    def clone(self) -> SparseTensor: ...
+    def dense(self) -> numpy.ndarray: ...
+    @property
+    def columns(self) -> typing.Any: ...
+    @property
+    def nbytes(self) -> int: ...
+    @property
+    def pattern(self) -> tuple[int, int, int, int]: ...
+    @property
+    def positions(self) -> typing.Any: ...
+    @property
+    def scale(self) -> typing.Any: ...
+    @property
+    def shape(self) -> tuple: ...
+    @property
+    def starts(self) -> typing.Any: ...
+    @property
+    def values(self) -> typing.Any: ...
+
+class SparseLinear:
+    def __init__(self, weight: SparseTensor) -> None: ...
+    def backward(self, gradient: typing.Any, x: typing.Any, need_x: bool) -> tuple:
+        """
+        The gradients of x, of the values and of a bias.
+        """
+    def forward(self, x: typing.Any, bias: typing.Any) -> numpy.ndarray: ...
+
 class Weight:
     """
     The weight of a linear layer, a float32 matrix (out, in) in the form in which it is stored.
@@ -392,10 +448,19 @@ class Weight:
         """
         The matrix (out, in) that this stands for, as a new float32 array.
         """
+    def tensors(self) -> dict:
+        """
+        The stored arrays, in place and read-only, by name: "", ".values", ".a.scale", …
+        """
     @property
     def format(self) -> str:
         """
-        "float32", "int8" or "low_rank".
+        "float32", "int8" (a scale for each output), "quantized" (integers in another way), "low_rank", "residual" or "sparse".
+        """
+    @property
+    def graph(self) -> str:
+        """
+        The form as the header of a file describes it, JSON.
         """
     @property
     def nbytes(self) -> int:
@@ -414,13 +479,32 @@ class DenseWeight(Weight):
         Copies a float32 array of shape (out, in).
         """
 
-class Int8Weight(Weight):
+class QuantWeight(Weight):
     """
-    Stored as int8 (out, in) with a float32 scale for each row; see petrain.quant.
+    Stored as int8 or int4 (out, in), with scales along axis 0 or one for all; the inputs are quantized row by row.
     """
-    def __init__(self, values: typing.Any, scale: typing.Any) -> None:
+    def __init__(self, values: typing.Any) -> None:
         """
-        Copies int8 (out, in) and float32 (out,).
+        Holds a petrain.quant.QuantTensor (out, in), without a copy.
+        """
+    @property
+    def values(self) -> typing.Any:
+        """
+        The petrain.quant.QuantTensor, without a copy.
+        """
+
+class SparseWeight(Weight):
+    """
+    Stored without its zeros; float32 values are trained, and what is not stored stays zero.
+    """
+    def __init__(self, values: typing.Any) -> None:
+        """
+        Holds a petrain.sparse.SparseTensor (out, in), without a copy.
+        """
+    @property
+    def values(self) -> typing.Any:
+        """
+        The petrain.sparse.SparseTensor, without a copy.
         """
 
 class LowRankWeight(Weight):
@@ -434,6 +518,18 @@ class LowRankWeight(Weight):
     def b(self) -> Weight: ...
     @property
     def rank(self) -> int: ...
+
+class ResidualWeight(Weight):
+    """
+    W = Q + A B with Q (out, in), A (out, rank) and B (rank, in), all of them QuantWeights.
+    """
+    def __init__(self, base: QuantWeight, a: QuantWeight, b: QuantWeight) -> None: ...
+    @property
+    def a(self) -> QuantWeight: ...
+    @property
+    def b(self) -> QuantWeight: ...
+    @property
+    def base(self) -> QuantWeight: ...
 
 class Layer:
     """
@@ -570,6 +666,21 @@ def bound_scales(
     ],
 ) -> None: ...
 def certify(w: typing.Any, a: typing.Any, b: typing.Any, inputs: HessianObserver | None) -> tuple:
+    """
+    (error, norm, output_error, output_norm)
+    """
+
+def certify_core(w: typing.Any, a: typing.Any, core: typing.Any, b: typing.Any) -> tuple:
+    """
+    (error, norm, 0, 0)
+    """
+
+def certify_rows(
+    w: typing.Any,
+    a: typing.Any,
+    b: typing.Any,
+    weights: collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex],
+) -> tuple:
     """
     (error, norm, output_error, output_norm)
     """
@@ -721,6 +832,8 @@ def kl_div(
 ) -> tuple: ...
 def load_model(path: os.PathLike | str | bytes) -> Sequential: ...
 def load_quant(path: typing.Any) -> dict: ...
+def load_sparse(path: typing.Any) -> dict: ...
+def load_weights(path: os.PathLike | str | bytes) -> dict[str, Weight]: ...
 def low_rank_int8(
     x: typing.Any,
     a: QuantLinear,
@@ -785,6 +898,11 @@ def manual_seed(seed: typing.SupportsInt | typing.SupportsIndex) -> None:
 
 def matmul_int(a: typing.Any, b: typing.Any) -> numpy.ndarray: ...
 def mean_output(w: typing.Any, hessian: HessianObserver) -> numpy.ndarray: ...
+def model_graph(model: Sequential) -> str:
+    """
+    The graph as the header of the file has it, JSON.
+    """
+
 def mse_loss(student: typing.Any, teacher: typing.Any) -> tuple: ...
 def output_square(w: typing.Any, hessian: HessianObserver) -> float: ...
 def quantize(
@@ -821,8 +939,20 @@ def rules() -> dict:
     Every update rule of this build: its hyperparameters with their defaults, and its state tensors.
     """
 
+def safetensors_size(
+    metadata: collections.abc.Mapping[str, str],
+    tensors: collections.abc.Mapping[
+        str, tuple[str, collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex]]
+    ],
+) -> int:
+    """
+    Bytes of the file of these metadata and tensors, each a dtype's name and a shape.
+    """
+
 def save_model(model: Sequential, path: os.PathLike | str | bytes) -> None: ...
 def save_quant(path: typing.Any, arrays: collections.abc.Mapping[str, QuantTensor]) -> None: ...
+def save_sparse(path: typing.Any, weights: collections.abc.Mapping[str, SparseTensor]) -> None: ...
+def save_weights(weights: collections.abc.Mapping[str, Weight], path: os.PathLike | str | bytes) -> None: ...
 def set_num_threads(count: typing.SupportsInt | typing.SupportsIndex) -> None:
     """
     Set the most threads that one call may use. Raises ValueError where count < 1.
@@ -841,6 +971,15 @@ def solve_knapsack(
     (options, cost, error, lower_bound, gap); the options of all layers in a row, so many of each.
     """
 
+def sparse_compress(
+    w: typing.Any,
+    mask: typing.Any,
+    group: typing.SupportsInt | typing.SupportsIndex,
+    n: typing.SupportsInt | typing.SupportsIndex,
+    m: typing.SupportsInt | typing.SupportsIndex,
+    columns: typing.SupportsInt | typing.SupportsIndex,
+    bits: typing.SupportsInt | typing.SupportsIndex,
+) -> SparseTensor: ...
 def sparse_gpt(
     w: typing.Any,
     hessian: HessianObserver,
@@ -848,6 +987,15 @@ def sparse_gpt(
     keep: typing.SupportsInt | typing.SupportsIndex,
     damping: typing.SupportsFloat | typing.SupportsIndex,
 ) -> tuple: ...
+def sparse_nbytes(
+    shape: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex],
+    group: typing.SupportsInt | typing.SupportsIndex,
+    n: typing.SupportsInt | typing.SupportsIndex,
+    m: typing.SupportsInt | typing.SupportsIndex,
+    columns: typing.SupportsInt | typing.SupportsIndex,
+    bits: typing.SupportsInt | typing.SupportsIndex,
+    blocks: typing.SupportsInt | typing.SupportsIndex,
+) -> int: ...
 def svd(
     a: typing.Any,
     k: typing.SupportsInt | typing.SupportsIndex | None,
@@ -867,6 +1015,11 @@ def svd(
 ) -> tuple:
     """
     (u, s, vt); n_iter None: as many as tol needs; progress, save and resumed: or None.
+    """
+
+def weights_graph(weights: collections.abc.Mapping[str, Weight]) -> str:
+    """
+    The same of weights by name.
     """
 
 def write_safetensors(

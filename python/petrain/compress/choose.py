@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -11,6 +12,8 @@ from petrain.compress.candidates import Dense
 from petrain.compress.knapsack import Knapsack, knapsack
 from petrain.compress.layout import FileOf, Layout
 from petrain.compress.plan import LayerChoice, Option, Plan, nanoseconds
+
+_ATTEMPTS = 40
 
 Options = Mapping[str, Sequence[Option]]
 Cost = Callable[[Option], int]
@@ -83,8 +86,8 @@ class Scores:
         """Choose one form for each layer: the least sum of errors that fits the budget.
 
         Args:
-            budget_bytes: the most bytes of the file, header included. The bound of ``gap`` takes what a form adds to
-                the header for the same whatever the others are; that is off by some digits of offsets.
+            budget_bytes: the most bytes of the file, header included. The bound of ``gap`` is that of a budget of some
+                more bytes, since what a form adds to the header depends a little on the others.
             budget_ms: the most milliseconds of a run; give one of both.
 
         Raises:
@@ -102,34 +105,39 @@ class Scores:
         return self._in_bytes(options, budget_bytes)
 
     def _in_bytes(self, options: Options, budget: int) -> Plan:
+        most = sum(max(_file_bytes(option) for option in given) for given in options.values())
         alone = {
-            (layer, option.name): self.file.weight_size(layer, _layout(option), budget)
+            (layer, option.name): self.file.weight_size(layer, _layout(option), min(budget, most))
             for layer, given in options.items()
             for option in given
         }
         thinnest = {layer: min(given, key=lambda o: alone[layer, o.name]) for layer, given in options.items()}
         least = size_of(self.file, thinnest)
         if least > budget:
-            raise ValueError(f"budget_bytes: expected at least {least}, got {budget}")
+            raise ValueError(f"budget_bytes: expected at least {least}, what the thinnest forms take, got {budget}")
         costs = [
             [alone[layer, o.name] - alone[layer, thinnest[layer].name] for o in given]
             for layer, given in options.items()
         ]
         errors = [[option.error for option in given] for given in options.values()]
-        room = budget - least
+        # Sizes add up but for the padding of the header and the digits of its offsets: so much more may fit.
+        tensors = sum(max(len(_layout(option).tensors) for option in given) for given in options.values())
+        room = budget - least + 8 + 4 * len(str(most)) * tensors
         first = best = knapsack(costs, errors, room)
-        # Sizes add up but for the padding of the header and the digits of its offsets.
-        while (excess := size_of(self.file, _chosen(options, best)) - budget) > 0:
-            room = max(0, min(room, best.cost) - excess)
-            if best.cost == 0:
-                indices = (list(given).index(thinnest[layer]) for layer, given in options.items())
+        for attempt in itertools.count():
+            excess = size_of(self.file, _chosen(options, best)) - budget
+            if excess <= 0:
+                break
+            # One by one at first: what takes a byte less here may take as much, or more, less in the file.
+            room = best.cost - (1 if attempt < _ATTEMPTS else excess)
+            if room < 0:
+                indices = [list(given).index(thinnest[layer]) for layer, given in options.items()]
                 error = math.fsum(option.error for option in thinnest.values())
-                best = Knapsack(tuple(indices), 0, error, first.lower_bound, 0)
+                best = Knapsack(tuple(indices), 0, error, 0.0, 0.0)
                 break
             best = knapsack(costs, errors, room)
-        if best is not first:
-            gap = (best.error - first.lower_bound) / best.error if best.error > 0 else 0.0
-            best = replace(best, lower_bound=first.lower_bound, gap=max(gap, 0.0))
+        gap = (best.error - first.lower_bound) / best.error if best.error > first.lower_bound else 0.0
+        best = replace(best, lower_bound=first.lower_bound, gap=gap)
         return _plan(options, best, _bytes, self.file, budget_bytes=budget, other_seconds=self.other_seconds)
 
 
@@ -223,6 +231,10 @@ def _slower(options: Sequence[Option], reference: str) -> tuple[Option, ...]:
 
 def _bytes(option: Option) -> int:
     return option.nbytes
+
+
+def _file_bytes(option: Option) -> int:
+    return option.nbytes + 1000 + len(_layout(option).graph)
 
 
 def _layout(option: Option) -> Layout:

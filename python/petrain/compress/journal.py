@@ -20,9 +20,9 @@ FORMAT = "petrain scores 2"
 class Journal:
     """A file of results that a killed process leaves as far as it came.
 
-    The first line says what the results are of; it is written under another name and renamed. A line counts once its
-    end was written, and is synced before the next result is made: what a kill cut short is removed when the file is
-    opened again.
+    The first line says what the results are of. A line counts once its end was written, and is synced before the next
+    result is made: what a kill cut short is removed when the file is opened again. All of it is read and written under
+    a lock.
 
     Args:
         path: where it is, or is to be.
@@ -37,18 +37,17 @@ class Journal:
     def __init__(self, path: str | os.PathLike[str], job: str) -> None:
         self.path = Path(path)
         self.records: list[dict[str, Any]] = []
-        whole = self._read(job) if self.path.exists() else self._create(job)
-        self._file = os.open(self.path, os.O_WRONLY | os.O_APPEND)
+        self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
         try:
             self._lock()
-            os.ftruncate(self._file, whole)
-        except OSError:
+            self._begin(job)
+        except BaseException:
             os.close(self._file)
             raise
 
     def append(self, record: dict[str, Any]) -> None:
         """Write one result: numbers and text."""
-        _write(self._file, record)
+        _write(self._file, _line(record))
         self.records.append(record)
 
     def close(self) -> None:
@@ -63,13 +62,15 @@ class Journal:
         except BlockingIOError as error:
             raise BlockingIOError(error.errno, "another process is writing this file", str(self.path)) from None
 
-    def _create(self, job: str) -> int:
-        return replace_json(self.path, {"format": FORMAT, "job": job})
-
-    def _read(self, job: str) -> int:
-        """Bytes of the lines that are whole."""
+    def _begin(self, job: str) -> None:
+        """Take up the lines that are whole, and remove what a kill cut short."""
         data = self.path.read_bytes()
+        first = _line({"format": FORMAT, "job": job})
         whole = data.rfind(b"\n") + 1
+        if whole == 0 and first.startswith(data):
+            os.ftruncate(self._file, 0)
+            _write(self._file, first)
+            return
         try:
             header, *records = [json.loads(line) for line in data[:whole].splitlines()]
             if header["format"] != FORMAT or not isinstance(header["job"], str):
@@ -84,29 +85,30 @@ class Journal:
                 f"(job {header['job'][:12]}) in {self.path}"
             )
         self.records = records
-        return whole
+        os.ftruncate(self._file, whole)
 
 
-def replace_json(path: Path, record: dict[str, Any]) -> int:
-    """Write a file of one line: under another name, synced and renamed. Returns its bytes."""
+def replace_json(path: Path, record: dict[str, Any]) -> None:
+    """Write a file of one line: under another name, synced and renamed."""
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
         file = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
         try:
-            size = _write(file, record)
+            _write(file, _line(record))
         finally:
             os.close(file)
         temporary.replace(path)
     except OSError:
         temporary.unlink(missing_ok=True)
         raise
-    return size
 
 
-def _write(file: int, record: dict[str, Any]) -> int:
-    line = (json.dumps(record, allow_nan=False) + "\n").encode()
+def _line(record: dict[str, Any]) -> bytes:
+    return (json.dumps(record, allow_nan=False) + "\n").encode()
+
+
+def _write(file: int, line: bytes) -> None:
     left = memoryview(line)
     while left:
         left = left[os.write(file, left) :]
     os.fsync(file)
-    return len(line)

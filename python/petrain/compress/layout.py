@@ -66,7 +66,7 @@ class FileOf:
 
     def weight_size(self, name: str, layout: Layout, before: int) -> int:
         """Bytes that a weight takes behind about so many others, but for a constant and the padding of the header."""
-        others = {"": ("int64", (before // 8,))}  # stored first
+        others = {name + ".": ("int64", (before // 8,))}  # stored first, and a name of no form
         return _core.safetensors_size({self.key: layout.graph}, {**others, **layout.below(name)})
 
 

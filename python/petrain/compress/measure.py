@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from petrain import _core, nn
@@ -17,6 +17,9 @@ from petrain.compress.layout import weights_file
 from petrain.compress.plan import Option, Plan
 from petrain.compress.records import option_from, record_of
 from petrain.compress.trial import Job, Trial, matrix
+from petrain.files import require_text
+
+_PARTS = {"a", "b", "base", "columns", "positions", "scale", "starts", "values", "zero_point"}  # of names in files
 
 Layer = tuple[Array, Array | None]
 OnScore = Callable[[int, int], None]
@@ -97,7 +100,9 @@ def score(
     if not layers:
         raise ValueError("layers: expected at least one, got none")
     jobs = [_job(name, layer) for name, layer in layers.items()]
-    return Scores(score_jobs(jobs, candidates, timed, progress, on_score), weights_file())
+    _require_apart(layers)
+    options, _ = score_jobs(jobs, candidates, timed, progress, on_score)
+    return Scores(options, weights_file())
 
 
 def build(
@@ -167,8 +172,10 @@ def score_jobs(
     timed: bool,
     progress: str | os.PathLike[str] | None,
     on_score: OnScore | None,
-) -> dict[str, list[Option]]:
-    """The options of each job, in the order of the candidates but for the dense form, which comes first."""
+    beside: Callable[[], float] | None = None,
+) -> tuple[dict[str, list[Option]], float]:
+    """The options of each job, in the order of the candidates but for the dense form, which comes first; and, where
+    times are measured, what ``beside`` measures."""
     forms = _ordered(candidates, timed)
     names = [(job.name, form.name) for job in jobs for form in forms if form.fits(job.shape)]
     journal = Journal(progress, _fingerprint(jobs, forms, timed)) if progress is not None else None
@@ -188,10 +195,18 @@ def score_jobs(
                 count += 1
                 if on_score is not None:
                     on_score(count, len(names))
+        other = 0.0
+        if timed and beside is not None:
+            if journal is not None and len(journal.records) > len(names):
+                other = _other_from(journal, len(names))
+            else:
+                other = beside()
+                if journal is not None:
+                    journal.append({"other_seconds": other})
     finally:
         if journal is not None:
             journal.close()
-    return options
+    return options, other
 
 
 def build_jobs(plan: Plan, jobs: Sequence[Job], candidates: Sequence[Candidate]) -> dict[str, nn.Weight]:
@@ -210,8 +225,9 @@ def build_jobs(plan: Plan, jobs: Sequence[Job], candidates: Sequence[Candidate])
 
 
 def _job(name: str, layer: Layer) -> Job:
-    if not isinstance(name, str):
-        raise TypeError(f"layers: expected names, got {name!r}")
+    require_text("layers: name", name)
+    if name == "__metadata__":
+        raise ValueError(f"layers: expected another name than {name!r}, which files reserve")
     if not isinstance(layer, (tuple, list)) or len(layer) != 2:
         raise TypeError(f"layer {name!r}: expected (weight, inputs), got {type(layer).__name__}")
     w = matrix(f"layer {name!r}: weight", layer[0])
@@ -249,14 +265,33 @@ def _fingerprint(jobs: Sequence[Job], forms: Sequence[Candidate], timed: bool) -
     return digest.hexdigest()
 
 
+def _require_apart(names: Iterable[str]) -> None:
+    """That no weight is named as a part of another is."""
+    known = set(names)
+    for name in known:
+        pieces = name.split(".")
+        for i in range(1, len(pieces)):
+            if pieces[i] in _PARTS and ".".join(pieces[:i]) in known:
+                whole = ".".join(pieces[:i])
+                raise ValueError(f"layers: expected names that are no parts of others, got {name!r} beside {whole!r}")
+
+
+def _other_from(journal: Journal, line: int) -> float:
+    record = journal.records[line]
+    other = record.get("other_seconds")
+    if len(journal.records) > line + 1 or not isinstance(other, float) or not abs(other) <= 1e9:
+        raise _core.Error(f"{journal.path}, line {line + 2}: expected what a run takes beside, got {record}")
+    return other
+
+
 def _taken_up(journal: Journal, names: Sequence[tuple[str, str]]) -> list[Option]:
     options = []
-    for i, record in enumerate(journal.records):
+    for i, record in enumerate(journal.records[: len(names)]):
         try:
             option = option_from(record)
             expected = names[i]
             given = record["layer"]
-        except (KeyError, IndexError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, RecursionError) as error:
             raise _core.Error(f"{journal.path}, line {i + 2}: expected a score, got {record}") from error
         if (given, option.name) != expected or option.layout is None:
             raise _core.Error(f"{journal.path}, line {i + 2}: expected the score of {expected}, got {record}")

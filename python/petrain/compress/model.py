@@ -33,7 +33,7 @@ def low_rank(model: nn.Sequential, ranks: Mapping[int, int]) -> nn.Sequential:
 
 
 def int8(model: nn.Sequential) -> nn.Sequential:
-    """A copy whose linear weights, and both factors of those of low rank, are int8; biases stay float32."""
+    """A copy whose linear weights, and both factors of those of low rank, are int8; others stay as they are."""
     return nn.Sequential(*(_replace(layer, _quantized) for layer in model.layers))
 
 
@@ -92,6 +92,8 @@ def _factorized(weight: nn.Weight, rank: int) -> nn.Weight:
 
 
 def _copied(weight: nn.Weight) -> nn.Weight:
+    if isinstance(weight, nn.SparseWeight):
+        return nn.SparseWeight(weight.values.clone())
     if isinstance(weight, nn.DenseWeight):
         return nn.DenseWeight(weight.dense())
     if isinstance(weight, nn.LowRankWeight):
@@ -108,6 +110,8 @@ def _quantized(weight: nn.Weight) -> nn.Weight:
 
 
 def _dequantized(weight: nn.Weight) -> nn.Weight:
+    if isinstance(weight, nn.SparseWeight):
+        return nn.SparseWeight(weight.values.with_values(weight.dense(), bits=32))
     if isinstance(weight, nn.LowRankWeight):
         return nn.LowRankWeight(_dequantized(weight.a), _dequantized(weight.b))
     return nn.DenseWeight(weight.dense())
@@ -130,9 +134,11 @@ def _in_form(form: nn.Weight | None, weight: nn.Weight) -> nn.Weight:
         q = _rounded(w, form.base)
         (a, b), _ = quant.lqer(w, q, form.a.shape[1])
         return nn.ResidualWeight(nn.QuantWeight(q), nn.QuantWeight(a), nn.QuantWeight(b))
+    if isinstance(form, nn.SparseWeight) and isinstance(weight, nn.SparseWeight):
+        return nn.SparseWeight(form.values.with_values(weight.dense(), bits=form.values.bits))
     if isinstance(form, nn.DenseWeight):
         return nn.DenseWeight(weight.dense())
-    raise ValueError(f"model: expected factors for a weight of format {form.format!r}, got {weight.format!r}")
+    raise ValueError(f"model: expected the same kind of weight as one of format {form.format!r}, got {weight.format!r}")
 
 
 def _rounded(w: np.ndarray, form: nn.QuantWeight) -> quant.QuantTensor:

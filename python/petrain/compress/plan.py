@@ -40,7 +40,8 @@ class Option:
             checked = number(f"option {self.name!r}: {what}", value)
             if checked is None and what == "error":
                 raise TypeError(f"option {self.name!r}: error: expected a number, got None")
-            if checked is not None and not (math.isfinite(checked) and checked >= 0):
+            most = 1e9 if what == "seconds" else math.inf
+            if checked is not None and not (math.isfinite(checked) and 0 <= checked <= most):
                 raise ValueError(f"option {self.name!r}: {what}: expected a finite number of at least 0, got {checked}")
 
 
@@ -86,6 +87,25 @@ class Plan:
     file_bytes: int | None = None
     other_seconds: float = 0.0
 
+    def __post_init__(self) -> None:
+        if (self.budget_bytes is None) == (self.budget_ms is None):
+            raise ValueError(f"budget: expected budget_bytes or budget_ms, got {self.budget_bytes}, {self.budget_ms}")
+        if len({choice.layer for choice in self.layers}) != len(self.layers) or not self.layers:
+            raise ValueError("layers: expected at least one, and different names")
+        for what in ("budget_bytes", "file_bytes"):
+            if getattr(self, what) is not None:
+                integer(what, getattr(self, what), 0)
+        for what in ("error", "lower_bound", "gap", "other_seconds", "budget_ms"):
+            value = number(what, getattr(self, what))
+            if value is None and what == "budget_ms":
+                continue
+            if value is None or not math.isfinite(value) or (value < 0 and what != "other_seconds"):
+                raise ValueError(f"{what}: expected a finite number of at least 0, got {value}")
+        for choice in self.layers:
+            options = (choice.option, choice.cheaper, choice.better, *choice.refused)
+            if self.budget_ms is not None and any(o is not None and o.seconds is None for o in options):
+                raise ValueError(f"layer {choice.layer!r}: expected measured seconds, got None")
+
     @property
     def choice(self) -> dict[str, str]:
         """The name of the option by that of the layer."""
@@ -98,9 +118,9 @@ class Plan:
 
     @property
     def seconds(self) -> float | None:
-        """Of a run; None where a layer was not measured."""
+        """Of a run, at least 0; None where a layer was not measured."""
         seconds = [choice.option.seconds for choice in self.layers if choice.option.seconds is not None]
-        return math.fsum([*seconds, self.other_seconds]) if len(seconds) == len(self.layers) else None
+        return max(math.fsum([*seconds, self.other_seconds]), 0.0) if len(seconds) == len(self.layers) else None
 
     def __str__(self) -> str:
         timed = self.budget_ms is not None

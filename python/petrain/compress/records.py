@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from petrain import _core
-from petrain._numbers import integer, number
+from petrain._numbers import integer
 from petrain.compress.journal import replace_json
 from petrain.compress.layout import Layout
 from petrain.compress.plan import LayerChoice, Option, Plan
@@ -28,14 +28,16 @@ def option_from(record: Any) -> Option:
     """The option of a record.
 
     Raises:
-        KeyError, TypeError, ValueError: it is none.
+        KeyError, TypeError, ValueError, RecursionError: it is none.
     """
     layout = None
     if "graph" in record:
         tensors = tuple((_text(name), _text(dtype), _shape(shape)) for name, dtype, shape in record["tensors"])
-        if not isinstance(json.loads(record["graph"]), dict):
-            raise ValueError
-        layout = Layout(_text(record["graph"]), tensors)
+        graph = json.loads(_text(record["graph"]))
+        if not isinstance(graph, dict):
+            raise ValueError(f"expected a description of a weight, got {record['graph']}")
+        json.dumps(graph, ensure_ascii=False).encode()
+        layout = Layout(record["graph"], tensors)
         _core.safetensors_size({}, layout.below("weight"))
     return Option(record["option"], record["nbytes"], record["error"], record["seconds"], layout)
 
@@ -80,17 +82,12 @@ def load_plan(path: str | os.PathLike[str]) -> Plan:
         record = json.loads(Path(path).read_bytes())
         if record["format"] != FORMAT:
             raise ValueError
-        for name in ("budget_bytes", "file_bytes"):
-            if record[name] is not None:
-                integer(name, record[name], 0)
-        for name in ("budget_ms", "error", "lower_bound", "gap", "other_seconds"):
-            number(name, record[name])
         layers = tuple(
             LayerChoice(
                 _text(layer["layer"]),
                 option_from(layer["chosen"]),
-                layer["cheaper"] and option_from(layer["cheaper"]),
-                layer["better"] and option_from(layer["better"]),
+                None if layer["cheaper"] is None else option_from(layer["cheaper"]),
+                None if layer["better"] is None else option_from(layer["better"]),
                 tuple(option_from(option) for option in layer["refused"]),
             )
             for layer in record["layers"]
@@ -106,6 +103,7 @@ _NUMBERS = ("budget_bytes", "budget_ms", "error", "lower_bound", "gap", "file_by
 def _text(value: Any) -> str:
     if not isinstance(value, str):
         raise TypeError(f"expected text, got {value!r}")
+    value.encode()  # no half of a surrogate pair
     return value
 
 

@@ -54,14 +54,18 @@ class Trial:
 
     def run(self, form: Candidate, dense: Option | None) -> Option:
         """``dense`` is the option of the layer as it is; None where that is to be made."""
-        weight = form.build(self.job.w, self.samples)
-        if self.job.inputs is None:
-            error = _relative(weight.dense(), self.job.w)
-        else:
-            outputs = forward_of(weight, self.job.bias, *self.job.after)(self.job.inputs)
-            error = _relative(outputs, self._outputs)
+        try:
+            weight = form.build(self.job.w, self.samples)
+            error = self._error(weight)
+        except ValueError as wrong:
+            raise ValueError(f"layer {self.job.name!r} as {form.name}: {wrong}") from wrong
         seconds = self._seconds(weight, dense) if self.timed else None
         return Option(form.name, weight.nbytes, error, seconds, Layout.of(weight))
+
+    def _error(self, weight: nn.Weight) -> float:
+        if self.job.inputs is None or not self._outputs.any():  # outputs of zeros say nothing of the layer
+            return _relative(weight.dense(), self.job.w)
+        return _relative(forward_of(weight, self.job.bias, *self.job.after)(self.job.inputs), self._outputs)
 
     @cached_property
     def _as_it_is(self) -> nn.Sequential:
@@ -71,7 +75,10 @@ class Trial:
     def _outputs(self) -> Floats:
         assert self.job.inputs is not None
         y = self._as_it_is(self.job.inputs)
-        return nn.Sequential(*self.job.after)(y) if self.job.after else y
+        y = nn.Sequential(*self.job.after)(y) if self.job.after else y
+        if not np.isfinite(y).all():
+            raise ValueError("expected outputs within float32, got infinite ones")
+        return y
 
     def _seconds(self, weight: nn.Weight, dense: Option | None) -> float:
         if self.job.inputs is None:

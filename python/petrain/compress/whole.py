@@ -79,9 +79,10 @@ def score_model(
         timed: whether to measure times.
     """
     jobs = _jobs(model, inputs)
-    options = score_jobs(list(jobs.values()), candidates, timed, progress, on_score)
+    options, other = score_jobs(
+        list(jobs.values()), candidates, timed, progress, on_score, lambda: _other_seconds(model, jobs, inputs[:1])
+    )
     file = model_file(model, {job.name: i for i, job in jobs.items()})
-    other = _other_seconds(model, jobs, inputs[:1]) if timed else 0.0
     return Scores(options, file, other)
 
 
@@ -114,7 +115,7 @@ def _jobs(model: nn.Sequential, inputs: Array) -> dict[int, Job]:
     for i, layer in enumerate(layers):
         if isinstance(layer, nn.Linear):
             jobs[i] = Job(f"{i}.weight", layer.weight.dense(), x, layer.bias, tuple(layers[i + 1 :]))
-        x = nn.Sequential(layer)(x)
+        x = matrix(f"outputs of layer {i}", nn.Sequential(layer)(x))
     if not jobs:
         raise ValueError(f"model: expected one with linear layers, got {model}")
     return jobs

@@ -160,8 +160,8 @@ def _weights(counts: Array, shape: tuple[int, ...]) -> np.ndarray:
     weights = np.asarray(counts, np.float64)
     if len(shape) != 2 or weights.shape != shape[:1]:
         raise ValueError(f"counts: expected one for each row of a table of shape {shape}, got shape {weights.shape}")
-    if not (np.isfinite(weights).all() and (weights >= 0).all() and weights.any()):
-        raise ValueError("counts: expected finite numbers of at least 0, not all of them 0")
+    if not ((weights == 0) | ((weights >= 1e-60) & (weights <= 1e60))).all() or not weights.any():
+        raise ValueError("counts: expected numbers from 1e-60 to 1e60, or 0 but not all of them")
     return weights
 
 

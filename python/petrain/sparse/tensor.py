@@ -130,6 +130,16 @@ class SparseTensor:
         """A copy with memory of its own."""
         return SparseTensor(self._core.clone())
 
+    def with_values(self, w: Array, bits: int) -> SparseTensor:
+        """Another weight of this shape at these positions, in 32 or 8 bits; what it has elsewhere is left out."""
+        ones = np.ones(self.values.shape, np.float32)
+        parts = (ones, None, self.positions, self.columns, self.starts, self.shape)
+        stored = SparseTensor._from_parts(*parts, *self._core.pattern).dense() != 0
+        pattern = (
+            {"block": self.block} if self.n_m is None else {"n": self.n_m[0], "m": self.n_m[1], "group": self.group}
+        )
+        return compress(w, stored, bits=bits, force=True, **pattern)
+
     def __reduce__(self) -> tuple[Any, ...]:
         parts = (self.values, self.scale, self.positions, self.columns, self.starts)
         return SparseTensor._from_parts, (*parts, self.shape, *self._core.pattern)
