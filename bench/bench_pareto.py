@@ -146,11 +146,10 @@ def pruned(model: nn.Sequential, data: Data, sparsity: float) -> Point:
     return Point(file_bytes(model) - saved, data.accuracy(small))
 
 
-def curves(case: Case, model: nn.Sequential, data: Data) -> dict[str, list[Point]]:
+def curves(case: Case, model: nn.Sequential, scores: compress.Scores, data: Data) -> dict[str, list[Point]]:
     whole, x = file_bytes(model), data.x[:SAMPLES]
 
-    def sizes(candidates: Sequence[compress.Candidate]) -> list[Point]:
-        scores = compress.score_model(model, x, candidates)
+    def sizes(scores: compress.Scores) -> list[Point]:
         points = []
         for part in PARTS:
             small = planned(model, scores, data, int(part * whole))
@@ -161,7 +160,6 @@ def curves(case: Case, model: nn.Sequential, data: Data) -> dict[str, list[Point
     alone = [form for form in compress.CANDIDATES if isinstance(form, compress.Factorized) and form.bits == 32]
     int8 = compress.int8(model)
     tuned = []
-    scores = compress.score_model(model, x)
     for part in FINE_TUNED:
         small = planned(model, scores, data, int(part * whole))
         if small is None:
@@ -171,10 +169,10 @@ def curves(case: Case, model: nn.Sequential, data: Data) -> dict[str, list[Point
         small = compress.quantize_like(factors, small)
         tuned.append(Point(file_bytes(small), data.accuracy(small)))
     return {
-        "planner": sizes(compress.CANDIDATES),
+        "planner": sizes(scores),
         "planner, fine-tuned": tuned,
         "int8": [Point(file_bytes(int8), data.accuracy(int8))],
-        "SVD": sizes([compress.Dense(), *alone]),
+        "SVD": sizes(compress.score_model(model, x, [compress.Dense(), *alone])),
         "pruning": [pruned(model, data, s) for s in (0.75, 0.8, 0.85, 0.9, 0.93, 0.95, 0.97)],
     }
 
@@ -190,27 +188,26 @@ def report_on(case: Case, report: common.Report) -> tuple[str, Point, dict[str, 
     train(model, data, case.epochs, case.batch, 1e-3)
     original = Point(file_bytes(model), data.accuracy(model))
     print(f"\n{case.name}: {original.nbytes:,} bytes, {original.accuracy:.2%} right")
-    found = curves(case, model, data)
+    scores = compress.score_model(model, data.x[:SAMPLES])
+    found = curves(case, model, scores, data)
     for name, points in found.items():
         for point in points:
             print(f"  {name:20} {original.nbytes / point.nbytes:5.1f}x smaller  {point.accuracy:.2%}")
     bars, threads = case.name == "fashion", petrain.get_num_threads()
     for name in ("int8", "SVD", "pruning"):
-        gains = [
-            100 * (at(found["planner"], part * original.nbytes) - at(found[name], part * original.nbytes))
-            for part in PARTS
-        ]
-        work = f"{case.name}: points gained, least of 3% to 25%"
+        # Where nothing of the other is as small there is nothing to compare with.
+        sizes = [part * original.nbytes for part in PARTS] if name != "int8" else [found["int8"][0].nbytes]
+        gains = [100 * (at(found["planner"], size) - at(found[name], size)) for size in sizes if at(found[name], size)]
+        work = f"{case.name}: points gained, least of {len(gains)} sizes"
         bar = 0 if bars and name != "pruning" else None
         report.add(work, threads, (min(gains), min(gains), max(gains)), f"against {name} alone", bar, " ")
     for times, curve in ((8, "planner"), (20, "planner, fine-tuned")):
         reached = at(found[curve], original.nbytes / times)
-        if reached == 0:
+        if reached == 0 and not bars:
             continue  # so small a file is mostly its header
         left = 0.5 - 100 * (original.accuracy - reached)
         work = f"{case.name}: {times} times smaller, half a point less loss"
         report.add(work, threads, (left, left, left), curve, 0 if bars else None, " ")
-    scores = compress.score_model(model, data.x[:SAMPLES])
     print(scores.plan(budget_bytes=original.nbytes // 8))
     return case.name, original, found
 

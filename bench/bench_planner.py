@@ -86,8 +86,8 @@ def predicted_times(report: common.Report, threads: Sequence[int], rounds: int) 
                 ratio = plan.seconds / times.median("model")
                 work = f"{'-'.join(map(str, widths))}, {part:.0%} of the time"
                 print(f"{work}: predicted {plan.seconds * 1e6:.1f} µs, measured {times.median('model') * 1e6:.1f} µs")
-                off = 1 - abs(ratio - 1)
-                spread = (off, plan.seconds / max(seconds), plan.seconds / min(seconds))
+                extremes = sorted(1 - abs(plan.seconds / s - 1) for s in (max(seconds), min(seconds)))
+                spread = (1 - abs(ratio - 1), *extremes)
                 report.add(work, count, spread, "1 - how far off the prediction is", 0.85, " ")
 
 

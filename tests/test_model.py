@@ -174,6 +174,45 @@ def test_what_is_not_stored_stays_zero_while_the_rest_is_trained():
     assert (weight.dense() != before).sum() == weight.values.values.size
 
 
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: nn.LowRankWeight(None, nn.DenseWeight(np.ones((2, 2), np.float32))),
+        lambda: nn.Linear.from_weight(None),
+        lambda: nn.Sequential(None),
+        lambda: petrain.compress.save({"a": None}, "nowhere"),
+    ],
+)
+def test_none_is_refused(call):
+    with pytest.raises((TypeError, ValueError), match=r"none|None"):
+        call()
+
+
+def test_what_is_trained_is_used_once():
+    weight = nn.DenseWeight(np.eye(3, dtype=np.float32))
+    for layers in (
+        [nn.Linear.from_weight(weight), nn.Linear.from_weight(weight)],
+        [nn.Linear.from_weight(nn.LowRankWeight(weight, weight))],
+    ):
+        with pytest.raises(ValueError, match="expected what is trained to be used once, got"):
+            nn.Sequential(*layers)
+    nn.Sequential(nn.Linear.from_weight(weight))
+
+
+def test_a_model_that_could_not_be_read_again_is_not_written(tmp_path):
+    def eye():
+        return nn.DenseWeight(np.eye(2, dtype=np.float32))
+
+    weight = eye()
+    for _ in range(15):
+        weight = nn.LowRankWeight(eye(), weight)
+    with pytest.raises(ValueError, match="nested deeper than 16"):
+        petrain.save(nn.Sequential(nn.Linear.from_weight(weight)), tmp_path / "m")
+    with pytest.raises(ValueError, match="nested deeper than 16"):
+        petrain.compress.save({"w": weight}, tmp_path / "m")
+    assert not list(tmp_path.iterdir())
+
+
 def test_other_readers_can_open_it(tmp_path):
     safetensors = pytest.importorskip("safetensors.numpy", reason="safetensors is not installed")
     model = models()["low_rank_int8"]

@@ -77,3 +77,14 @@ def test_bad_options(arguments, error, message):
 def test_factors_of_float64_are_refused():
     with pytest.raises(ValueError, match="w: expected dtype float32, got float64"):
         factorize(np.eye(3), rank=1)
+
+
+def test_what_the_randomized_method_cannot_promise():
+    a = np.random.default_rng(0).standard_normal((300, 200)).astype(np.float32)
+    with pytest.raises(ValueError, match=r"rel_error: expected at least 0.00195.*for the randomized method on float32"):
+        svd(a, rel_error=1e-4, method="randomized")
+    with pytest.raises(ValueError, match="rel_error: expected at least"):
+        svd(a, energy=1, method="randomized")
+    assert svd(a, rel_error=1e-4)[1].shape == (200,)
+    with pytest.raises(ValueError, match='n_iter: expected "auto" with energy or rel_error, got 2'):
+        svd(a, energy=0.9, n_iter=2)

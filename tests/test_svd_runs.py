@@ -182,6 +182,9 @@ def test_an_interrupted_run_goes_on_to_the_same_bits(a, arguments, tmp_path):
     assert not path.exists()
 
 
+HUGE_LOOKS = [12.0, 48.0, 0.0, 1.0, 1e6, 1.0, 2e6, 1.0, 3e6, 1.0, 9e18]
+
+
 def test_a_state_of_other_arguments_is_refused(tmp_path):
     path = tmp_path / "state.safetensors"
 
@@ -197,6 +200,15 @@ def test_a_state_of_other_arguments_is_refused(tmp_path):
             svd(a, method="randomized", state=path, **arguments)
     tensors, metadata = files.load_tensors(path)
     files.save_tensors(path, {**tensors, "images": tensors["images"][:, :-1].copy()}, metadata)
+    with pytest.raises(ValueError, match="state: expected one of the same matrix and the same arguments"):
+        svd(TALL, 12, method="randomized", state=path)
+    for change in ([1e6], [-5.0], [np.nan], [13.0], [12.0, 1e9], [12.0, 48.0, 1.0], [12.0, 48.0, 2.0], HUGE_LOOKS):
+        numbers = tensors["numbers"].copy()[: len(change) if len(change) > 2 else None]
+        numbers = np.concatenate([change, numbers[len(change) :]])
+        files.save_tensors(path, {**tensors, "numbers": numbers}, metadata)
+        with pytest.raises(ValueError, match="state: expected one of the same matrix and the same arguments"):
+            svd(TALL, 12, method="randomized", state=path)
+    files.save_tensors(path, {**tensors, "images": tensors["images"] * np.float32(np.nan)}, metadata)
     with pytest.raises(ValueError, match="state: expected one of the same matrix and the same arguments"):
         svd(TALL, 12, method="randomized", state=path)
     path.write_bytes(kept)

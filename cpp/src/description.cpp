@@ -25,14 +25,25 @@ std::int64_t integer_from(const json& value, const std::string& what) {
 }  // namespace
 
 json parse_description(const std::string& text, int max_depth) {
-  const auto check_depth = [max_depth](int depth, json::parse_event_t, json&) {
-    if (depth > max_depth) refuse("its description is nested deeper than " + std::to_string(max_depth));
-    return true;
-  };
   // The parser takes a zero byte for the end of the text.
   if (text.find('\0') != std::string::npos) refuse("its description holds a zero byte");
+  int depth = 0;
+  bool in_text = false;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    if (in_text) {
+      if (c == '\\') ++i;
+      in_text = c != '"';
+    } else if (c == '"') {
+      in_text = true;
+    } else if (c == '[' || c == '{') {
+      if (++depth > max_depth) refuse("its description is nested deeper than " + std::to_string(max_depth));
+    } else if (c == ']' || c == '}') {
+      --depth;
+    }
+  }
   try {
-    return json::parse(text, check_depth);
+    return json::parse(text);
   } catch (const json::exception& error) {
     refuse(error.what());
   }

@@ -100,6 +100,7 @@ std::map<std::string, std::shared_ptr<Weight>> weights_from(SafetensorsFile file
 
 void write(const std::string& path, const char* key, const std::string& graph,
            const std::vector<NamedTensor>& tensors) {
+  parse_description(graph, kMaxDepth);  // what could not be read again is not written
   std::map<std::string, ConstTensorView> views;
   for (const NamedTensor& tensor : tensors) {
     if (!views.emplace(tensor.name, std::as_const(*tensor.value).view()).second) {
@@ -119,7 +120,10 @@ std::string model_graph(const Sequential& model) {
 
 std::string weights_graph(const std::map<std::string, std::shared_ptr<Weight>>& weights) {
   json graph = {{"version", kVersion}, {"weights", json::object()}};
-  for (const auto& [name, weight] : weights) graph["weights"][name] = describe(*weight);
+  for (const auto& [name, weight] : weights) {
+    if (weight == nullptr) throw std::invalid_argument("weight " + quote(name) + ": expected one, got none");
+    graph["weights"][name] = describe(*weight);
+  }
   try {
     return graph.dump();
   } catch (const json::type_error&) {
@@ -130,6 +134,10 @@ std::string weights_graph(const std::map<std::string, std::shared_ptr<Weight>>& 
 std::string weight_graph(const Weight& weight) { return describe(weight).dump(); }
 
 void save_model(const Sequential& model, const std::string& path) {
+  if (model.layers().size() > kMaxLayers) {
+    throw std::invalid_argument("model: expected at most " + std::to_string(kMaxLayers) + " layers, got " +
+                                std::to_string(model.layers().size()));
+  }
   write(path, kModelKey, model_graph(model), model.tensors());
 }
 
@@ -140,12 +148,10 @@ std::unique_ptr<Sequential> parse_model(std::span<const std::byte> bytes) {
 }
 
 void save_weights(const std::map<std::string, std::shared_ptr<Weight>>& weights, const std::string& path) {
+  const std::string graph = weights_graph(weights);
   std::vector<NamedTensor> tensors;
-  for (const auto& [name, weight] : weights) {
-    if (weight == nullptr) throw std::invalid_argument("weight " + quote(name) + ": expected one, got none");
-    weight->collect(name, tensors);
-  }
-  write(path, kWeightsKey, weights_graph(weights), tensors);
+  for (const auto& [name, weight] : weights) weight->collect(name, tensors);
+  write(path, kWeightsKey, graph, tensors);
 }
 
 std::map<std::string, std::shared_ptr<Weight>> load_weights(const std::string& path) {

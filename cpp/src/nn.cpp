@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 
 #include "checks.hpp"
 #include "isa.hpp"
@@ -36,6 +37,7 @@ Linear::Linear(std::int64_t in_features, std::int64_t out_features, bool bias, I
 }
 
 Linear::Linear(std::shared_ptr<Weight> weight, Tensor bias) : weight_(std::move(weight)), bias_(std::move(bias)) {
+  if (weight_ == nullptr) throw std::invalid_argument("weight: expected one, got none");
   if (!bias_.empty() || !bias_.shape().empty()) require(bias_.view(), DType::f32, {out_features()}, "bias");
 }
 
@@ -90,10 +92,19 @@ Tensor ReLU::backward(Tensor dy, Tape& tape, bool) {
 Sequential::Sequential(std::vector<std::shared_ptr<Layer>> layers) : layers_(std::move(layers)) {
   if (layers_.empty()) throw std::invalid_argument("expected at least one layer, got none");
   for (const auto& layer : layers_) {
+    if (layer == nullptr) throw std::invalid_argument("layers: expected layers, got none among them");
     if (in_features_ == 0) in_features_ = layer->features();
   }
   Shape shape = {1, in_features_};
   for (const auto& layer : layers_) shape = layer->output_shape(shape);
+  std::map<const Tensor*, std::string> trained;
+  for (const NamedTensor& tensor : tensors()) {
+    if (tensor.gradient == nullptr) continue;
+    const auto [first, fresh] = trained.emplace(tensor.gradient, tensor.name);
+    if (fresh) continue;
+    throw std::invalid_argument("layers: expected what is trained to be used once, got " + first->second + " as " +
+                                tensor.name + " too");
+  }
 }
 
 Tensor Sequential::forward(Tensor x, bool training) {

@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "convergence.hpp"
-#include "row_blocks.hpp"
+#include "matrix_by_rows.hpp"
 #include "svd.hpp"
 #include "symmetric.hpp"
 
@@ -19,7 +19,7 @@ namespace petrain {
 template <class T>
 class Lanczos {
  public:
-  Lanczos(const RowBlocks<T>& a, std::uint64_t seed) : a_(a), v_(a.matrix().cols, seed), images_(a.matrix().rows) {}
+  Lanczos(const MatrixByRows<T>& a, std::uint64_t seed) : a_(a), v_(a.matrix().cols, seed), images_(a.matrix().rows) {}
 
   std::int64_t size() const { return v_.count(); }
   double captured() const { return captured_; }  // ‖A V‖²_F
@@ -38,7 +38,7 @@ class Lanczos {
   Thin<T> next(std::int64_t count) const;
   void add_gram(std::int64_t first);
 
-  RowBlocks<T> a_;
+  MatrixByRows<T> a_;
   Directions<T> v_;
   Columns<T> images_;
   Thin<T> image_;                  // of the last block
@@ -50,7 +50,7 @@ template <class T>
 class RandomizedSvd {
  public:
   // `square` is ‖A‖²_F; `loss` the part of it that may be lost, where that decides the rank and not k.
-  RandomizedSvd(const RowBlocks<T>& a, double square, std::int64_t k, std::optional<double> loss,
+  RandomizedSvd(const MatrixByRows<T>& a, double square, std::int64_t k, std::optional<double> loss,
                 const SvdOptions& options);
 
   bool step();  // false: nothing was left to do
@@ -63,6 +63,7 @@ class RandomizedSvd {
   void restore(const SvdState& state);
 
  private:
+  void require_numbers(const SvdState& state) const;
   void choose_rank();
   void expect(std::int64_t first);  // a look at this size
   void look();

@@ -55,6 +55,7 @@ void save_sparse(const std::string& path, const std::map<std::string, const Spar
   std::map<std::string, ConstTensorView> tensors;
   for (const auto& [given, weight] : weights) {
     const std::string& name = given;
+    if (weight == nullptr) throw std::invalid_argument("weight " + quote(name) + ": expected one, got none");
     weight->validate();
     formats[name] = describe(*weight);
     for_each_part(*weight,

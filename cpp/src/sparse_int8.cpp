@@ -23,8 +23,11 @@ std::int64_t rounded_up(std::int64_t x, std::int64_t step) { return (x + step - 
 
 bool few(std::int64_t rows) { return rows <= kMostFew && active_kernels().sparse_int8->row != nullptr; }
 
-// Whether nothing is taken off.
-bool whole(std::int64_t rows) { return rows <= kMostSigned && active_kernels().sparse_int8->tile != nullptr; }
+// Whether nothing is taken off. VNNI has no need of it: its tiles are the dense ones.
+bool whole(std::int64_t rows) {
+  const auto& table = active_kernels();
+  return rows <= kMostSigned && table.int_gemm->limited && table.sparse_int8->tile != nullptr;
+}
 
 }  // namespace
 

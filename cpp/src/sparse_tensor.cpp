@@ -101,6 +101,11 @@ std::int64_t sparse_nbytes(const Shape& shape, const SparsePattern& pattern, int
   require_pattern(pattern, shape, bits);
   const std::int64_t group = pattern.group, groups = shape[0] / group, scales = bits == 8 ? 4 * shape[0] : 0;
   if (pattern.blocks()) {
+    if (blocks < 0 || blocks > groups * (shape[1] / pattern.columns)) {
+      throw std::invalid_argument("blocks: expected from 0 to " +
+                                  std::to_string(groups * (shape[1] / pattern.columns)) + ", got " +
+                                  std::to_string(blocks));
+    }
     return blocks * (pattern.columns * group * bits / 8 + 4) + (groups + 1) * 4 + scales;
   }
   const std::int64_t steps = groups * (shape[1] / pattern.m * pattern.n);
@@ -110,7 +115,7 @@ std::int64_t sparse_nbytes(const Shape& shape, const SparsePattern& pattern, int
 namespace {
 
 void require_none(const Tensor& part, const std::string& what) {
-  if (!part.shape().empty()) {
+  if (!part.shape().empty() || !part.empty()) {
     throw std::invalid_argument(what + ": expected none, got shape " + shape_text(part.shape()));
   }
 }

@@ -108,7 +108,7 @@ template <class T>
 SingularTriplets truncated_svd(const TallMatrixOf<T>& tall, std::int64_t k, const SvdOptions& options) {
   const ConstMatrixOf<T>& a = tall.matrix;
   if (full_is_better(a, k, options)) return turned(tall.transposed, lift(a, SymmetricProblem(gram(a)).vectors(k)));
-  RandomizedSvd<T> run(RowBlocks<T>(a, 0, false), tall.square, k, std::nullopt, options);
+  RandomizedSvd<T> run(MatrixByRows<T>(a, 0, false), tall.square, k, std::nullopt, options);
   while (run.step()) {
   }
   return turned(tall.transposed, run.triplets());

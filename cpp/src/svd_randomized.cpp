@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cmath>
 #include <numeric>
 #include <stdexcept>
 #include <utility>
@@ -32,7 +33,7 @@ std::int64_t rank_holding(const std::vector<double>& values, double wanted) {
 }  // namespace
 
 template <class T>
-RandomizedSvd<T>::RandomizedSvd(const RowBlocks<T>& a, double square, std::int64_t k, std::optional<double> loss,
+RandomizedSvd<T>::RandomizedSvd(const MatrixByRows<T>& a, double square, std::int64_t k, std::optional<double> loss,
                                 const SvdOptions& options)
     : cols_(a.matrix().cols),
       rows_(a.matrix().rows),
@@ -118,6 +119,28 @@ SvdState RandomizedSvd<T>::state() const {
   return state;
 }
 
+// As state() makes them of this matrix and these arguments.
+template <class T>
+void RandomizedSvd<T>::require_numbers(const SvdState& state) const {
+  const auto whole = [](double x, double low, double high) { return x >= low && x <= high && x == std::floor(x); };
+  const std::vector<double>& s = state.numbers;
+  const auto count = static_cast<double>(state.directions.shape()[0]);
+  const bool looked = s.size() > 3;
+  bool good = (loss_ ? whole(s[0], 0, count) : s[0] == static_cast<double>(k_)) &&
+              whole(s[1], 0, 2.0 * static_cast<double>(cols_) + 64) && (s[2] == 0 || (s[2] == 1 && looked)) &&
+              (!looked || (s[0] > 0 && !options_.n_iter));
+  double last = 0;
+  for (std::size_t i = 3; good && i < s.size(); i += 2) {
+    good = std::isfinite(s[i]) && whole(s[i + 1], last + 1, count);
+    last = s[i + 1];
+  }
+  for (const Tensor* part : {&state.directions, &state.images}) {
+    const T* values = part->template as<T>();
+    good = good && std::all_of(values, values + part->size(), [](T x) { return std::isfinite(x); });
+  }
+  if (!good) throw std::invalid_argument("state: expected one of the same matrix and the same arguments");
+}
+
 template <class T>
 void RandomizedSvd<T>::restore(const SvdState& state) {
   const std::int64_t count = state.directions.shape().empty() ? -1 : state.directions.shape()[0];
@@ -126,6 +149,7 @@ void RandomizedSvd<T>::restore(const SvdState& state) {
       state.images.dtype() != dtype_of<T>() || state.numbers.size() < 3 || state.numbers.size() % 2 == 0) {
     throw std::invalid_argument("state: expected one of the same matrix and the same arguments");
   }
+  require_numbers(state);
   growing_.restore(state.directions.template as<T>(), state.images.template as<T>(), count);
   k_ = static_cast<std::int64_t>(state.numbers[0]);
   if (loss_ && k_) expect(k_);

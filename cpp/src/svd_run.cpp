@@ -39,15 +39,20 @@ SingularTriplets full_svd(const ConstMatrixOf<T>& a, std::int64_t k, std::option
 template <class T>
 SingularTriplets run_svd(const TallMatrixOf<T>& tall, std::int64_t k, std::optional<double> loss,
                          const SvdOptions& options, const SvdControl& control, bool by_blocks) {
-  // What the products of the randomized method cannot tell.
-  constexpr double kLeastLoss = 1e3 * std::numeric_limits<T>::epsilon();
+  // What the products of the randomized method cannot tell: errors were too large from 2 epsilon down.
+  constexpr double kLeastLoss = 32 * std::numeric_limits<T>::epsilon();
   const ConstMatrixOf<T>& a = tall.matrix;
   const Sides sides = sides_of(options.vectors, tall.transposed);
   const bool automatic = options.method == SvdMethod::automatic && !by_blocks;
   const bool full = loss && automatic ? *loss < kLeastLoss || full_is_better(a, 1, options)
                                       : !by_blocks && full_is_better(a, k, options);
   if (full) return full_svd(a, k, loss, sides);
-  const RowBlocks<T> rows(a, by_blocks ? control.memory_limit : 0, by_blocks && control.drop_pages);
+  if (loss && *loss < kLeastLoss) {
+    throw std::invalid_argument(std::string("rel_error: expected at least ") + number_text(std::sqrt(kLeastLoss)) +
+                                ", or as much less energy than 1, for the randomized method on " +
+                                dtype_name(dtype_of<T>()) + ", got " + number_text(std::sqrt(*loss)));
+  }
+  const MatrixByRows<T> rows(a, by_blocks ? control.memory_limit : 0, by_blocks && control.drop_pages);
   RandomizedSvd<T> run(rows, tall.square, k, loss, options);
   if (control.resumed) run.restore(*control.resumed);
   while (run.step()) {
@@ -75,6 +80,10 @@ Svd svd_of(const ConstTensorView& a, std::optional<std::int64_t> k, const Keep& 
   }
   const std::optional<double> loss = k ? std::nullopt : allowed_loss(keep, most, a.shape);
   require_options(options, control);
+  if (loss && options.n_iter) {
+    throw std::invalid_argument("n_iter: expected \"auto\" with energy or rel_error, got " +
+                                std::to_string(*options.n_iter));
+  }
   const SingularTriplets triplets =
       turned(tall.transposed, run_svd(tall, k ? *k : keep.rank.value_or(most), loss, options, control, by_blocks));
   const double largest = std::ldexp(triplets.s[0], tall.exponent);

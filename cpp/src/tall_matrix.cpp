@@ -9,7 +9,7 @@
 #include "checks.hpp"
 #include "chunks.hpp"
 #include "isa.hpp"
-#include "row_blocks.hpp"
+#include "matrix_by_rows.hpp"
 #include "svd.hpp"
 #include "threads.hpp"
 

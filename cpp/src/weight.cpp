@@ -80,6 +80,9 @@ void QuantWeight::collect(const std::string& name, std::vector<NamedTensor>& ten
 ResidualWeight::ResidualWeight(std::shared_ptr<QuantWeight> base, std::shared_ptr<QuantWeight> a,
                                std::shared_ptr<QuantWeight> b)
     : base_(std::move(base)), a_(std::move(a)), b_(std::move(b)) {
+  if (base_ == nullptr || a_ == nullptr || b_ == nullptr) {
+    throw std::invalid_argument("residual: expected three weights, got none");
+  }
   require_pair(*a_, *b_);
   if (a_->out_features() != out_features() || b_->in_features() != in_features()) {
     throw std::invalid_argument("residual: expected a (" + std::to_string(out_features()) + ", rank) and b (rank, " +
@@ -116,6 +119,7 @@ Tensor ResidualWeight::dense() const {
 
 LowRankWeight::LowRankWeight(std::shared_ptr<Weight> a, std::shared_ptr<Weight> b)
     : a_(std::move(a)), b_(std::move(b)) {
+  if (a_ == nullptr || b_ == nullptr) throw std::invalid_argument("low rank: expected two weights, got none");
   require_pair(*a_, *b_);
 }
 

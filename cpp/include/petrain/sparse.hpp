@@ -85,7 +85,8 @@ class SparseLinear {
   // x (…, K), y (…, N), float32; bias (N,) or no data. float32: the products of what is stored, input after input,
   // then the bias, as a product of matrices computes them: the same bits for any number of threads and rows. int8: the
   // bits of QuantLinear with the same integers, x being (M, K) or (K,) and finite. The weight may not be changed by
-  // others meanwhile; int8 is packed at the first call and does not change after.
+  // others meanwhile; int8 is packed when the layer is made and at the first calls, so that its values may not change
+  // from then on.
   void forward(const ConstTensorView& x, const TensorView& y, const ConstTensorView& bias = {}) const;
 
   // Of float32: dx = dy W, where it has data; the gradient of the values, and of a bias, are returned: (…, group),

@@ -1,4 +1,4 @@
-#include "row_blocks.hpp"
+#include "matrix_by_rows.hpp"
 
 #include <algorithm>
 
@@ -23,24 +23,24 @@ void drop_pages(const void* begin, std::int64_t bytes) {
 }
 
 template <class T>
-RowBlocks<T>::RowBlocks(const ConstMatrixOf<T>& a, std::int64_t limit, bool drop) : a_(a), drop_(drop) {
+MatrixByRows<T>::MatrixByRows(const ConstMatrixOf<T>& a, std::int64_t limit, bool drop) : a_(a), drop_(drop) {
   const std::int64_t rows = a.col_stride == 1 ? a.rows : a.cols, cols = a.col_stride == 1 ? a.cols : a.rows;
   const std::int64_t fitting = limit / (cols * static_cast<std::int64_t>(sizeof(T))) / kGemmDepth * kGemmDepth;
   rows_ = limit > 0 ? std::max(fitting, kGemmDepth) : rows;
 }
 
 template <class T>
-void RowBlocks<T>::multiply(const ConstMatrixOf<T>& x, Thin<T>& y) const {
+void MatrixByRows<T>::multiply(const ConstMatrixOf<T>& x, Thin<T>& y) const {
   product(a_, x, y);
 }
 
 template <class T>
-void RowBlocks<T>::multiply_transposed(const ConstMatrixOf<T>& x, Thin<T>& y) const {
+void MatrixByRows<T>::multiply_transposed(const ConstMatrixOf<T>& x, Thin<T>& y) const {
   product(a_.transposed(), x, y);
 }
 
 template <class T>
-void RowBlocks<T>::product(const ConstMatrixOf<T>& a, const ConstMatrixOf<T>& x, Thin<T>& y) const {
+void MatrixByRows<T>::product(const ConstMatrixOf<T>& a, const ConstMatrixOf<T>& x, Thin<T>& y) const {
   const bool by_rows = a.col_stride == 1;
   const std::int64_t rows = by_rows ? a.rows : a.cols, cols = by_rows ? a.cols : a.rows;
   for (std::int64_t first = 0; first < rows; first += rows_) {
@@ -55,7 +55,7 @@ void RowBlocks<T>::product(const ConstMatrixOf<T>& a, const ConstMatrixOf<T>& x,
   }
 }
 
-template class RowBlocks<float>;
-template class RowBlocks<double>;
+template class MatrixByRows<float>;
+template class MatrixByRows<double>;
 
 }  // namespace petrain

@@ -9,11 +9,11 @@
 namespace petrain {
 
 template <class T>
-class RowBlocks {
+class MatrixByRows {
  public:
   // `a` may be the transpose of the matrix whose rows are contiguous. With a limit, a block has no more bytes, but 512
   // rows at least; and with `drop`, its pages are given back after use: of a mapping that is only read.
-  RowBlocks(const ConstMatrixOf<T>& a, std::int64_t limit, bool drop);
+  MatrixByRows(const ConstMatrixOf<T>& a, std::int64_t limit, bool drop);
 
   const ConstMatrixOf<T>& matrix() const { return a_; }
   void multiply(const ConstMatrixOf<T>& x, Thin<T>& y) const;             // Y = A X
