@@ -3,9 +3,7 @@
 #include <map>
 #include <utility>
 
-#include "petrain/error.hpp"
-#include "petrain/safetensors.hpp"
-#include "quote.hpp"
+#include "described_file.hpp"
 #include "weight_graph.hpp"
 
 namespace petrain {
@@ -64,38 +62,16 @@ class Builder {
   Tensors tensors_;
 };
 
-// What the metadata says under a key, and what is made of it and the tensors.
-template <class Make>
-auto read(SafetensorsFile file, const char* key, const std::string& what, Make make) {
-  const std::string refused = "not " + what + ": ";
-  const auto found = file.metadata.find(key);
-  if (found == file.metadata.end()) throw Error(refused + "it has no \"" + key + "\" in its metadata");
-  try {
-    return make(parse_description(found->second, kMaxDepth), std::move(file.tensors));
-  } catch (const std::logic_error& error) {  // the parts check each other
-    throw Error(refused + error.what());
-  }
-}
-
 std::unique_ptr<Sequential> model_from(SafetensorsFile file) {
-  return read(std::move(file), kModelKey, "a petrain model",
-              [](const json& graph, Tensors tensors) { return Builder(std::move(tensors)).model(graph); });
+  return read_described(std::move(file), kModelKey, kMaxDepth, "a petrain model",
+                        [](const json& graph, Tensors tensors) { return Builder(std::move(tensors)).model(graph); });
 }
 
 std::map<std::string, std::shared_ptr<Weight>> weights_from(SafetensorsFile file) {
-  return read(std::move(file), kWeightsKey, "petrain weights", [](const json& graph, Tensors tensors) {
-    require_version(graph, kVersion, "weights");
-    const json& given = member(graph, "weights", "the description");
-    if (!given.is_object()) {
-      throw std::invalid_argument(std::string("weights: expected an object, got ") + given.type_name());
-    }
-    std::map<std::string, std::shared_ptr<Weight>> weights;
-    for (const auto& [name, form] : given.items()) weights[name] = weight_from(form, name, tensors);
-    if (!tensors.empty()) {
-      throw std::invalid_argument("the tensor " + quote(tensors.begin()->first) + " belongs to no weight");
-    }
-    return weights;
-  });
+  return read_described(
+      std::move(file), kWeightsKey, kMaxDepth, "petrain weights", [](const json& graph, Tensors tensors) {
+        return items_from<std::shared_ptr<Weight>>(graph, kVersion, "weight", std::move(tensors), weight_from);
+      });
 }
 
 void write(const std::string& path, const char* key, const std::string& graph,
@@ -124,11 +100,7 @@ std::string weights_graph(const std::map<std::string, std::shared_ptr<Weight>>& 
     if (weight == nullptr) throw std::invalid_argument("weight " + quote(name) + ": expected one, got none");
     graph["weights"][name] = describe(*weight);
   }
-  try {
-    return graph.dump();
-  } catch (const json::type_error&) {
-    throw std::invalid_argument("expected names in UTF-8");
-  }
+  return text_of(graph);
 }
 
 std::string weight_graph(const Weight& weight) { return describe(weight).dump(); }

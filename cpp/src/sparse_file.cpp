@@ -1,10 +1,8 @@
 #include <stdexcept>
 #include <utility>
 
-#include "petrain/error.hpp"
-#include "petrain/safetensors.hpp"
+#include "described_file.hpp"
 #include "petrain/sparse.hpp"
-#include "quote.hpp"
 #include "sparse_graph.hpp"
 
 namespace petrain {
@@ -16,36 +14,11 @@ constexpr const char* kKey = "petrain.sparse";
 constexpr int kVersion = 1;
 constexpr int kMaxDepth = 8;  // of the JSON
 
-std::map<std::string, SparseTensor> weights_from(const std::string& description, Tensors tensors) {
-  const json graph = parse_description(description, kMaxDepth);
-  require_version(graph, kVersion, "description");
-  const json& formats = member(graph, "weights", "the description");
-  if (!formats.is_object()) {
-    throw std::invalid_argument(std::string("weights: expected an object, got ") + formats.type_name());
-  }
-  std::map<std::string, SparseTensor> weights;
-  for (const auto& [name, format] : formats.items()) {
-    try {
-      weights.emplace(name, sparse_tensor_from(format, name, tensors));
-    } catch (const std::logic_error& error) {
-      throw std::invalid_argument("weight " + quote(name) + ": " + error.what());
-    }
-  }
-  if (!tensors.empty()) {
-    throw std::invalid_argument("the tensor " + quote(tensors.begin()->first) + " belongs to no weight");
-  }
-  return weights;
-}
-
 std::map<std::string, SparseTensor> read(SafetensorsFile file) {
-  const std::string refused = "not a file of sparse weights: ";
-  const auto found = file.metadata.find(kKey);
-  if (found == file.metadata.end()) throw Error(refused + "it has no \"" + kKey + "\" in its metadata");
-  try {
-    return weights_from(found->second, std::move(file.tensors));
-  } catch (const std::logic_error& error) {  // the parts check each other
-    throw Error(refused + error.what());
-  }
+  return read_described(
+      std::move(file), kKey, kMaxDepth, "a file of sparse weights", [](const json& description, Tensors tensors) {
+        return items_from<SparseTensor>(description, kVersion, "weight", std::move(tensors), sparse_tensor_from);
+      });
 }
 
 }  // namespace
@@ -62,13 +35,7 @@ void save_sparse(const std::string& path, const std::map<std::string, const Spar
                   [&](const std::string& part, const Tensor& tensor) { tensors[name + "." + part] = tensor.view(); });
   }
   const json graph = {{"version", kVersion}, {"weights", std::move(formats)}};
-  std::string description;
-  try {
-    description = graph.dump();
-  } catch (const json::type_error&) {
-    throw std::invalid_argument("expected names in UTF-8");
-  }
-  write_safetensors(path, {{kKey, description}}, tensors);
+  write_safetensors(path, {{kKey, text_of(graph)}}, tensors);
 }
 
 std::map<std::string, SparseTensor> load_sparse(const std::string& path) { return read(read_safetensors(path)); }
