@@ -78,7 +78,7 @@ def fashion() -> Data:
 
 CASES = (
     Case("digits", digits, (64, 128, 64, 10), epochs=40, tuning_epochs=40, batch=32),
-    Case("fashion", fashion, (784, 256, 128, 10), epochs=6, tuning_epochs=5, batch=128),
+    Case("fashion", fashion, (784, 256, 128, 10), epochs=6, tuning_epochs=12, batch=128),
 )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from petrain._numbers import integer, number
@@ -13,7 +13,7 @@ from petrain.compress.knapsack import Knapsack, knapsack
 from petrain.compress.layout import FileOf, Layout
 from petrain.compress.plan import LayerChoice, Option, Plan, nanoseconds
 
-_ATTEMPTS = 40
+_ATTEMPTS = 20
 
 Options = Mapping[str, Sequence[Option]]
 Cost = Callable[[Option], int]
@@ -105,40 +105,52 @@ class Scores:
         return self._in_bytes(options, budget_bytes)
 
     def _in_bytes(self, options: Options, budget: int) -> Plan:
-        most = sum(max(_file_bytes(option) for option in given) for given in options.values())
-        alone = {
-            (layer, option.name): self.file.weight_size(layer, _layout(option), min(budget, most))
+        # Offsets in the header have no more digits than this in a file that fits.
+        digits = len(str(min(budget, sum(max(_file_bytes(option) for option in given) for given in options.values()))))
+        most = {
+            (layer, option.name): self.file.weight_size(layer, _layout(option), 10 ** (digits - 1))
             for layer, given in options.items()
             for option in given
         }
-        thinnest = {layer: min(given, key=lambda o: alone[layer, o.name]) for layer, given in options.items()}
+        thinnest = {layer: min(given, key=lambda o: most[layer, o.name]) for layer, given in options.items()}
         least = size_of(self.file, thinnest)
         if least > budget:
             raise ValueError(f"budget_bytes: expected at least {least}, what the thinnest forms take, got {budget}")
         costs = [
-            [alone[layer, o.name] - alone[layer, thinnest[layer].name] for o in given]
-            for layer, given in options.items()
+            [most[layer, o.name] - most[layer, thinnest[layer].name] for o in given] for layer, given in options.items()
         ]
         errors = [[option.error for option in given] for given in options.values()]
-        # Sizes add up but for the padding of the header and the digits of its offsets: so much more may fit.
         tensors = sum(max(len(_layout(option).tensors) for option in given) for given in options.values())
-        room = budget - least + 8 + 4 * len(str(most)) * tensors
-        first = best = knapsack(costs, errors, room)
-        for attempt in itertools.count():
-            excess = size_of(self.file, _chosen(options, best)) - budget
-            if excess <= 0:
-                break
-            # One by one at first: what takes a byte less here may take as much, or more, less in the file.
-            room = best.cost - (1 if attempt < _ATTEMPTS else excess)
-            if room < 0:
-                indices = [list(given).index(thinnest[layer]) for layer, given in options.items()]
-                error = math.fsum(option.error for option in thinnest.values())
-                best = Knapsack(tuple(indices), 0, error, 0.0, 0.0)
-                break
-            best = knapsack(costs, errors, room)
-        gap = (best.error - first.lower_bound) / best.error if best.error > first.lower_bound else 0.0
-        best = replace(best, lower_bound=first.lower_bound, gap=gap)
+        # Two offsets of each tensor may have fewer digits, and the header is padded to 8 bytes: so much more may fit.
+        room, more = budget - least, 8 + (2 * digits - 1) * tensors
+        relaxed = knapsack(costs, errors, room + more)
+        best = Knapsack(
+            tuple(list(given).index(thinnest[layer]) for layer, given in options.items()), 0, math.inf, 0, 0
+        )
+        rooms = (
+            _fewer(costs, errors, room + more, relaxed),
+            _fewer(costs, errors, room, knapsack(costs, errors, room)),
+        )
+        for found in itertools.chain.from_iterable(itertools.islice(choices, _ATTEMPTS) for choices in rooms):
+            if found.error < best.error and size_of(self.file, _chosen(options, found)) <= budget:
+                best = found
+        if math.isinf(best.error):
+            best = replace(best, error=math.fsum(option.error for option in thinnest.values()))
+        gap = (best.error - relaxed.lower_bound) / best.error if best.error > relaxed.lower_bound else 0.0
+        best = replace(best, lower_bound=relaxed.lower_bound, gap=gap)
         return _plan(options, best, _bytes, self.file, budget_bytes=budget, other_seconds=self.other_seconds)
+
+
+def _fewer(
+    costs: Sequence[Sequence[int]], errors: Sequence[Sequence[float]], room: int, first: Knapsack
+) -> Iterator[Knapsack]:
+    """The best choice, and the best of each lower cost."""
+    found = first
+    while True:
+        yield found
+        if found.cost == 0:
+            return
+        found = knapsack(costs, errors, min(room, found.cost) - 1)
 
 
 def size_of(file: FileOf, chosen: Mapping[str, Option]) -> int:
