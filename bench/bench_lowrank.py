@@ -1,6 +1,6 @@
-"""Truncated SVD against torch, scikit-learn and NumPy, float32.
+"""Truncated SVD against torch, scikit-learn and NumPy, float32; layers on factors against dense ones.
 
-    python bench/bench_lowrank.py [--only gemm spectra half] [--threads 1 2] [--json out.json]
+    python bench/bench_lowrank.py [--only gemm spectra half layers] [--threads 1 2] [--json out.json]
 
 Each rival runs as its users call it. The squared error beyond the least possible, relative to it, is the "excess".
 Against a truncated rival petrain runs with the loosest tolerance at which its excess is no larger than the rival's,
@@ -15,7 +15,7 @@ from typing import Any
 import common
 import numpy as np
 import petrain
-from petrain import lowrank
+from petrain import lowrank, nn
 from threadpoolctl import threadpool_limits
 
 try:
@@ -130,7 +130,22 @@ def half(report: common.Report, threads: int, rounds: int) -> None:
     compare(report, threads, rounds, 768, 230, -0.5, {"torch.linalg.svd": 1.2})
 
 
-PARTS = {"gemm": gemm, "spectra": spectra, "half": half}
+def layers(report: common.Report, threads: int, rounds: int) -> None:
+    """A layer on float32 factors of a quarter of the full rank against the dense one, as models run them."""
+    n, rng = 1024, np.random.default_rng(0)
+    w = rng.standard_normal((n, n), np.float32)
+    factors = lowrank.factorize(w, rank=n // 4)
+    dense = nn.Sequential(nn.Linear.from_weight(nn.DenseWeight(w)))
+    pair = nn.LowRankWeight(nn.DenseWeight(factors.a), nn.DenseWeight(factors.b))
+    thin = nn.Sequential(nn.Linear.from_weight(pair))
+    for batch in (1, 2, 4, 8, 16, 32, 64):
+        x = rng.standard_normal((batch, n), np.float32)
+        times = common.race({"dense": lambda x=x: dense(x), "factors": lambda x=x: thin(x)}, rounds, at_least=0.05)  # type: ignore[misc]
+        work = f"layer of {n}, rank {n // 4}, {batch} rows"
+        report.add(work, threads, times.ratio("dense", "factors"), "dense", 1.5)
+
+
+PARTS = {"gemm": gemm, "spectra": spectra, "half": half, "layers": layers}
 
 
 def main() -> None:
