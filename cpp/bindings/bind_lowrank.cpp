@@ -1,6 +1,5 @@
 #include <pybind11/stl.h>
 
-#include <cstring>
 #include <tuple>
 
 #include "arrays.hpp"
@@ -36,20 +35,15 @@ py::tuple decomposition(py::handle a, std::optional<std::int64_t> k, std::option
     };
   }
   if (!save.is_none()) {
-    control.save = [&](const SvdState& state) {
+    control.save = [&](SvdState state) {
       const py::gil_scoped_acquire acquire;
-      save(as_numpy(state.directions.clone()), as_numpy(state.images.clone()), state.numbers);
+      save(as_numpy(std::move(state.directions)), as_numpy(std::move(state.images)), state.numbers);
     };
   }
   SvdState state;
   if (resumed) {
     const auto& [directions, images, numbers_of_state] = *resumed;
-    const auto owned = [](const ArrayRef& from) {
-      Tensor copy = Tensor::uninitialized(from.view.dtype, from.view.shape);
-      std::memcpy(copy.as<char>(), from.view.data, copy.nbytes());
-      return copy;
-    };
-    state = {owned(borrow(directions, "state", Access::read)), owned(borrow(images, "state", Access::read)),
+    state = {copy_of(borrow(directions, "state", Access::read)), copy_of(borrow(images, "state", Access::read)),
              numbers_of_state};
     control.resumed = &state;
   }

@@ -1,29 +1,21 @@
 #include "gemm.hpp"
 
+#include "vectors.hpp"
+
 namespace petrain::kernels {
 namespace {
 
 // The register tile: kRows × (kVectors · kWidth) sums, as many as the registers hold beside one row of B.
 #if defined(__AVX512F__)
-constexpr std::ptrdiff_t kWidth = 16, kRows = 12, kVectors = 2;
-#elif defined(__AVX2__)
-constexpr std::ptrdiff_t kWidth = 8, kRows = 6, kVectors = 2;
+constexpr std::ptrdiff_t kRows = 12, kVectors = 2;
 #elif defined(__aarch64__)
-constexpr std::ptrdiff_t kWidth = 4, kRows = 6, kVectors = 4;
+constexpr std::ptrdiff_t kRows = 6, kVectors = 4;
 #else
-constexpr std::ptrdiff_t kWidth = 4, kRows = 6, kVectors = 2;
+constexpr std::ptrdiff_t kRows = 6, kVectors = 2;
 #endif
-constexpr std::ptrdiff_t kColumns = kVectors * kWidth;
+constexpr std::ptrdiff_t kWidth = kVectorBytes / sizeof(float), kColumns = kVectors * kWidth;
 
-using Vector = float __attribute__((vector_size(kWidth * sizeof(float))));
-
-// Through memcpy, since an `aligned` attribute on a vector type is not honoured by every compiler.
-inline Vector load_vector(const float* from) {
-  Vector vector;
-  __builtin_memcpy(&vector, from, sizeof vector);
-  return vector;
-}
-inline void store_vector(float* to, Vector vector) { __builtin_memcpy(to, &vector, sizeof vector); }
+using Vector = float __attribute__((vector_size(kVectorBytes)));
 
 template <int panel>
 void pack(const PackArgs& args) {
@@ -70,7 +62,7 @@ void tile(const float* a, std::ptrdiff_t a_stride, std::ptrdiff_t ahead, const f
     }
     Vector row[kVectors];
 #pragma GCC unroll 4
-    for (std::ptrdiff_t v = 0; v < kVectors; ++v) row[v] = load_vector(b + v * kWidth);
+    for (std::ptrdiff_t v = 0; v < kVectors; ++v) row[v] = load_vector<Vector>(b + v * kWidth);
 #pragma GCC unroll 12
     for (std::ptrdiff_t i = 0; i < kRows; ++i) {
       const float factor = packed ? a[step * kRows + i] : rows[i][step];
@@ -84,7 +76,7 @@ void tile(const float* a, std::ptrdiff_t a_stride, std::ptrdiff_t ahead, const f
 #pragma GCC unroll 4
       for (std::ptrdiff_t v = 0; v < kVectors; ++v) {
         float* target = c + v * kWidth;
-        store_vector(target, accumulate ? load_vector(target) + sums[i][v] : sums[i][v]);
+        store_vector(target, accumulate ? load_vector<Vector>(target) + sums[i][v] : sums[i][v]);
       }
     }
     return;
@@ -119,12 +111,12 @@ void add_steps(const float* a, std::ptrdiff_t a_stride, const float* b, std::ptr
 #pragma GCC unroll 12
   for (int p = 0; p < count; ++p) {
 #pragma GCC unroll 4
-    for (std::ptrdiff_t v = 0; v < kVectors; ++v) rows[p][v] = load_vector(b + p * kColumns + v * kWidth);
+    for (std::ptrdiff_t v = 0; v < kVectors; ++v) rows[p][v] = load_vector<Vector>(b + p * kColumns + v * kWidth);
   }
   for (std::ptrdiff_t i = 0; i < m; ++i, sums += kColumns) {
     Vector sum[kVectors];
 #pragma GCC unroll 4
-    for (std::ptrdiff_t v = 0; v < kVectors; ++v) sum[v] = load_vector(sums + v * kWidth);
+    for (std::ptrdiff_t v = 0; v < kVectors; ++v) sum[v] = load_vector<Vector>(sums + v * kWidth);
 #pragma GCC unroll 12
     for (int p = 0; p < count; ++p) {
       const float factor = a[p * a_stride + i];

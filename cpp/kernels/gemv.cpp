@@ -1,35 +1,23 @@
 #include "gemv.hpp"
 
+#include "vectors.hpp"
+
 namespace petrain::kernels {
 namespace {
 
-#if defined(__AVX512F__)
-constexpr std::ptrdiff_t kWidth = 16;
-#elif defined(__AVX2__)
-constexpr std::ptrdiff_t kWidth = 8;
-#else
-constexpr std::ptrdiff_t kWidth = 4;
-#endif
+constexpr std::ptrdiff_t kWidth = kVectorBytes / sizeof(float);
 constexpr std::ptrdiff_t kQuad = 4;  // consecutive k of one row that are loaded together
 constexpr std::ptrdiff_t kLag = 64;  // see columns_tile
 
-using Vector = float __attribute__((vector_size(kWidth * sizeof(float))));
+using Vector = float __attribute__((vector_size(kVectorBytes)));
 using Quad = float __attribute__((vector_size(kQuad * sizeof(float))));
-
-template <class V>
-inline V load_as(const float* from) {
-  V vector;
-  __builtin_memcpy(&vector, from, sizeof vector);
-  return vector;
-}
-inline void store_vector(float* to, Vector vector) { __builtin_memcpy(to, &vector, sizeof vector); }
 
 // Four numbers of each of the rows i, i + 4, … beside each other; and, within each four: the lower or upper halves of
 // two vectors interleaved, the first or second halves of two vectors.
 #if defined(__AVX512F__)
 inline Vector load_rows(const float* const* rows, std::ptrdiff_t k) {
-  const Quad a = load_as<Quad>(rows[0] + k), b = load_as<Quad>(rows[4] + k);
-  const Quad c = load_as<Quad>(rows[8] + k), d = load_as<Quad>(rows[12] + k);
+  const Quad a = load_vector<Quad>(rows[0] + k), b = load_vector<Quad>(rows[4] + k);
+  const Quad c = load_vector<Quad>(rows[8] + k), d = load_vector<Quad>(rows[12] + k);
   return __builtin_shufflevector(__builtin_shufflevector(a, b, 0, 1, 2, 3, 4, 5, 6, 7),
                                  __builtin_shufflevector(c, d, 0, 1, 2, 3, 4, 5, 6, 7), 0, 1, 2, 3, 4, 5, 6, 7, 8, 9,
                                  10, 11, 12, 13, 14, 15);
@@ -48,14 +36,15 @@ inline Vector second(Vector a, Vector b) {
 }
 #elif defined(__AVX2__)
 inline Vector load_rows(const float* const* rows, std::ptrdiff_t k) {
-  return __builtin_shufflevector(load_as<Quad>(rows[0] + k), load_as<Quad>(rows[4] + k), 0, 1, 2, 3, 4, 5, 6, 7);
+  return __builtin_shufflevector(load_vector<Quad>(rows[0] + k), load_vector<Quad>(rows[4] + k), 0, 1, 2, 3, 4, 5, 6,
+                                 7);
 }
 inline Vector low(Vector a, Vector b) { return __builtin_shufflevector(a, b, 0, 8, 1, 9, 4, 12, 5, 13); }
 inline Vector high(Vector a, Vector b) { return __builtin_shufflevector(a, b, 2, 10, 3, 11, 6, 14, 7, 15); }
 inline Vector first(Vector a, Vector b) { return __builtin_shufflevector(a, b, 0, 1, 8, 9, 4, 5, 12, 13); }
 inline Vector second(Vector a, Vector b) { return __builtin_shufflevector(a, b, 2, 3, 10, 11, 6, 7, 14, 15); }
 #else
-inline Vector load_rows(const float* const* rows, std::ptrdiff_t k) { return load_as<Quad>(rows[0] + k); }
+inline Vector load_rows(const float* const* rows, std::ptrdiff_t k) { return load_vector<Quad>(rows[0] + k); }
 inline Vector low(Vector a, Vector b) { return __builtin_shufflevector(a, b, 0, 4, 1, 5); }
 inline Vector high(Vector a, Vector b) { return __builtin_shufflevector(a, b, 2, 6, 3, 7); }
 inline Vector first(Vector a, Vector b) { return __builtin_shufflevector(a, b, 0, 1, 4, 5); }
@@ -123,7 +112,7 @@ void columns_tile(const FewRowsArgs& args, std::ptrdiff_t j) {
     for (int i = 0; i < m; ++i) {
       for (int t = 0; t < tiles; ++t) {
         float* total = part[i] + t * kWidth;
-        store_vector(total, k0 == 0 && !args.accumulate ? sums[t][i] : load_as<Vector>(total) + sums[t][i]);
+        store_vector(total, k0 == 0 && !args.accumulate ? sums[t][i] : load_vector<Vector>(total) + sums[t][i]);
       }
     }
   }
@@ -144,10 +133,10 @@ template <class V, int m, int count>
 inline void add_rows(const FewRowsArgs& args, std::ptrdiff_t k, std::ptrdiff_t j, float (*sums)[kFewRowsColumns]) {
   V values[count];
 #pragma GCC unroll 4
-  for (int p = 0; p < count; ++p) values[p] = load_as<V>(args.b + (k + p) * args.b_stride + j);
+  for (int p = 0; p < count; ++p) values[p] = load_vector<V>(args.b + (k + p) * args.b_stride + j);
 #pragma GCC unroll 4
   for (int i = 0; i < m; ++i) {
-    V sum = load_as<V>(sums[i] + j);
+    V sum = load_vector<V>(sums[i] + j);
 #pragma GCC unroll 4
     for (int p = 0; p < count; ++p) sum += args.a[(k + p) * m + i] * values[p];
     __builtin_memcpy(sums[i] + j, &sum, sizeof sum);

@@ -1,5 +1,7 @@
 #include "sparse.hpp"
 
+#include "vectors.hpp"
+
 namespace petrain::kernels {
 namespace {
 
@@ -7,16 +9,12 @@ using std::int32_t;
 using std::ptrdiff_t;
 
 // Sums that the registers hold beside what is multiplied.
-#if defined(__AVX512F__)
-constexpr int kWidth = 16, kSums = 24;
-#elif defined(__AVX2__)
-constexpr int kWidth = 8, kSums = 12;
-#elif defined(__aarch64__)
-constexpr int kWidth = 4, kSums = 24;
+#if defined(__AVX512F__) || defined(__aarch64__)
+constexpr int kSums = 24;
 #else
-constexpr int kWidth = 4, kSums = 12;
+constexpr int kSums = 12;
 #endif
-constexpr int kMostRows = 12;
+constexpr int kWidth = kVectorBytes / sizeof(float), kMostRows = 12;
 
 // One for each width: compilers drop an attribute that depends on a parameter.
 template <int width>
@@ -35,17 +33,6 @@ struct VectorOf<16> {
 };
 template <int width>
 using Vector = typename VectorOf<width>::type;
-
-template <int width>
-inline Vector<width> load_vector(const float* from) {
-  Vector<width> vector;
-  __builtin_memcpy(&vector, from, sizeof vector);
-  return vector;
-}
-template <int width>
-inline void store_vector(float* to, Vector<width> vector) {
-  __builtin_memcpy(to, &vector, sizeof vector);
-}
 
 template <int group>
 struct Shape {
@@ -90,7 +77,7 @@ inline void add_step(const float* step, const float* column, RowSums<group, rows
   constexpr int width = Shape<group>::width, vectors = Shape<group>::vectors;
   Vector<width> values[vectors];
 #pragma GCC unroll 4
-  for (int v = 0; v < vectors; ++v) values[v] = load_vector<width>(step + v * width);
+  for (int v = 0; v < vectors; ++v) values[v] = load_vector<Vector<width>>(step + v * width);
 #pragma GCC unroll 12
   for (int i = 0; i < rows; ++i) {
 #pragma GCC unroll 4
@@ -118,7 +105,8 @@ __attribute__((noinline)) void add_groups(const float* x, const SparseSteps* gro
 #pragma GCC unroll 12
       for (int i = 0; i < rows; ++i) {
 #pragma GCC unroll 4
-        for (int v = 0; v < vectors; ++v) sums[t][i][v] = load_vector<width>(y + i * y_stride + t * group + v * width);
+        for (int v = 0; v < vectors; ++v)
+          sums[t][i][v] = load_vector<Vector<width>>(y + i * y_stride + t * group + v * width);
       }
     }
   }
@@ -134,7 +122,7 @@ __attribute__((noinline)) void add_groups(const float* x, const SparseSteps* gro
 #pragma GCC unroll 12
     for (int i = 0; i < rows; ++i) {
 #pragma GCC unroll 4
-      for (int v = 0; v < vectors; ++v) store_vector<width>(y + i * y_stride + t * group + v * width, sums[t][i][v]);
+      for (int v = 0; v < vectors; ++v) store_vector(y + i * y_stride + t * group + v * width, sums[t][i][v]);
     }
   }
 }
@@ -189,7 +177,7 @@ __attribute__((noinline)) void add_outputs(const float* x, const SparseSteps* gr
       for (int r = 0; r < group; ++r) {
 #pragma GCC unroll 8
         for (int v = 0; v < vectors; ++v)
-          sums[t][r][v] = load_vector<kWidth>(y + ((t * group + r) * vectors + v) * kWidth);
+          sums[t][r][v] = load_vector<Vector<kWidth>>(y + ((t * group + r) * vectors + v) * kWidth);
       }
     }
   }
@@ -200,7 +188,7 @@ __attribute__((noinline)) void add_outputs(const float* x, const SparseSteps* gr
       const float* from = x + static_cast<ptrdiff_t>(positions[t][s]) * vectors * kWidth;
       Vector<kWidth> column[vectors];
 #pragma GCC unroll 8
-      for (int v = 0; v < vectors; ++v) column[v] = load_vector<kWidth>(from + v * kWidth);
+      for (int v = 0; v < vectors; ++v) column[v] = load_vector<Vector<kWidth>>(from + v * kWidth);
 #pragma GCC unroll 4
       for (int r = 0; r < group; ++r) {
 #pragma GCC unroll 8
@@ -213,8 +201,7 @@ __attribute__((noinline)) void add_outputs(const float* x, const SparseSteps* gr
 #pragma GCC unroll 4
     for (int r = 0; r < group; ++r) {
 #pragma GCC unroll 8
-      for (int v = 0; v < vectors; ++v)
-        store_vector<kWidth>(y + ((t * group + r) * vectors + v) * kWidth, sums[t][r][v]);
+      for (int v = 0; v < vectors; ++v) store_vector(y + ((t * group + r) * vectors + v) * kWidth, sums[t][r][v]);
     }
   }
 }

@@ -1,26 +1,15 @@
 #include "symmetric.hpp"
 
+#include "vectors.hpp"
+
 namespace petrain::kernels {
 namespace {
 
 constexpr std::ptrdiff_t kLanes = 8;  // of a row's sum
 
-#if defined(__AVX512F__)
-constexpr std::ptrdiff_t kWidth = 8;
-#elif defined(__AVX2__)
-constexpr std::ptrdiff_t kWidth = 4;
-#else
-constexpr std::ptrdiff_t kWidth = 2;
-#endif
-constexpr std::ptrdiff_t kVectors = kLanes / kWidth;
+constexpr std::ptrdiff_t kWidth = kVectorBytes / sizeof(double), kVectors = kLanes / kWidth;
 
-using Vector = double __attribute__((vector_size(kWidth * sizeof(double))));
-inline Vector load(const double* from) {
-  Vector vector;
-  __builtin_memcpy(&vector, from, sizeof vector);
-  return vector;
-}
-inline void store(double* to, Vector vector) { __builtin_memcpy(to, &vector, sizeof vector); }
+using Vector = double __attribute__((vector_size(kVectorBytes)));
 
 template <bool updated>
 void advance_rows(const AdvanceArgs& args) {
@@ -37,18 +26,18 @@ void advance_rows(const AdvanceArgs& args) {
 #pragma GCC unroll 4
       for (std::ptrdiff_t part = 0; part < kVectors; ++part) {
         const std::ptrdiff_t at = j + part * kWidth;
-        Vector a = load(row + at);
+        Vector a = load_vector<Vector>(row + at);
         if (updated) {
-          a -= vi * load(w + at) + wi * load(v + at);
-          store(row + at, a);
+          a -= vi * load_vector<Vector>(w + at) + wi * load_vector<Vector>(v + at);
+          store_vector(row + at, a);
         }
-        sums[part] += a * load(u + at);
-        store(y + at, load(y + at) + ui * a);
+        sums[part] += a * load_vector<Vector>(u + at);
+        store_vector(y + at, load_vector<Vector>(y + at) + ui * a);
       }
     }
     double lanes[kLanes];
 #pragma GCC unroll 4
-    for (std::ptrdiff_t part = 0; part < kVectors; ++part) store(lanes + part * kWidth, sums[part]);
+    for (std::ptrdiff_t part = 0; part < kVectors; ++part) store_vector(lanes + part * kWidth, sums[part]);
     for (std::ptrdiff_t lane = 0; j < args.size; ++j, ++lane) {
       if (updated) row[j] -= vi * w[j] + wi * v[j];
       lanes[lane] += row[j] * u[j];
@@ -68,7 +57,7 @@ void reflect_columns(const ReflectArgs& args, std::ptrdiff_t first) {
   const double* from = args.z + first;
   for (std::ptrdiff_t i = 0; i < args.rows; ++i, from += args.stride) {
 #pragma GCC unroll 16
-    for (int part = 0; part < vectors; ++part) sums[part] += args.u[i] * load(from + part * kWidth);
+    for (int part = 0; part < vectors; ++part) sums[part] += args.u[i] * load_vector<Vector>(from + part * kWidth);
   }
 #pragma GCC unroll 16
   for (int part = 0; part < vectors; ++part) sums[part] *= args.tau;
@@ -76,7 +65,7 @@ void reflect_columns(const ReflectArgs& args, std::ptrdiff_t first) {
   for (std::ptrdiff_t i = 0; i < args.rows; ++i, to += args.stride) {
 #pragma GCC unroll 16
     for (int part = 0; part < vectors; ++part)
-      store(to + part * kWidth, load(to + part * kWidth) - args.u[i] * sums[part]);
+      store_vector(to + part * kWidth, load_vector<Vector>(to + part * kWidth) - args.u[i] * sums[part]);
   }
 }
 

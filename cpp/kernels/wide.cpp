@@ -1,28 +1,21 @@
 #include "wide.hpp"
 
+#include "vectors.hpp"
+
 namespace petrain::kernels {
 namespace {
 
 // The register tile: kRows × (kVectors · kWidth) sums.
 #if defined(__AVX512F__)
-constexpr std::ptrdiff_t kWidth = 8, kRows = 8;
-#elif defined(__AVX2__)
-constexpr std::ptrdiff_t kWidth = 4, kRows = 4;
-#elif defined(__aarch64__)
-constexpr std::ptrdiff_t kWidth = 2, kRows = 4;
+constexpr std::ptrdiff_t kRows = 8;
+#elif defined(__AVX2__) || defined(__aarch64__)
+constexpr std::ptrdiff_t kRows = 4;
 #else
-constexpr std::ptrdiff_t kWidth = 2, kRows = 2;
+constexpr std::ptrdiff_t kRows = 2;
 #endif
-constexpr std::ptrdiff_t kVectors = kWideColumns / kWidth;
+constexpr std::ptrdiff_t kWidth = kVectorBytes / sizeof(double), kVectors = kWideColumns / kWidth;
 
-using Vector = double __attribute__((vector_size(kWidth * sizeof(double))));
-// Unaligned access. Not through a vector type of lower alignment: gcc and clang each lose that attribute in places.
-inline Vector load(const double* from) {
-  Vector vector;
-  __builtin_memcpy(&vector, from, sizeof vector);
-  return vector;
-}
-inline void store(double* to, Vector vector) { __builtin_memcpy(to, &vector, sizeof vector); }
+using Vector = double __attribute__((vector_size(kVectorBytes)));
 
 template <int rows, class T>
 void tile(const WideArgsOf<T>& args, std::ptrdiff_t first) {
@@ -32,7 +25,7 @@ void tile(const WideArgsOf<T>& args, std::ptrdiff_t first) {
   for (std::ptrdiff_t step = 0; step < args.depth; ++step, a += args.col_stride, b += kWideColumns) {
     Vector row[kVectors];
 #pragma GCC unroll 4
-    for (std::ptrdiff_t v = 0; v < kVectors; ++v) row[v] = load(b + v * kWidth);
+    for (std::ptrdiff_t v = 0; v < kVectors; ++v) row[v] = load_vector<Vector>(b + v * kWidth);
 #pragma GCC unroll 8
     for (std::ptrdiff_t i = 0; i < rows; ++i) {
       const double factor = a[i * args.row_stride];
@@ -44,7 +37,8 @@ void tile(const WideArgsOf<T>& args, std::ptrdiff_t first) {
 #pragma GCC unroll 8
   for (std::ptrdiff_t i = 0; i < rows; ++i, c += args.c_stride) {
 #pragma GCC unroll 4
-    for (std::ptrdiff_t v = 0; v < kVectors; ++v) store(c + v * kWidth, load(c + v * kWidth) + sums[i][v]);
+    for (std::ptrdiff_t v = 0; v < kVectors; ++v)
+      store_vector(c + v * kWidth, load_vector<Vector>(c + v * kWidth) + sums[i][v]);
   }
 }
 

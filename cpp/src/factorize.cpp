@@ -85,20 +85,20 @@ RoundedFactors spectral_factors(const ConstTensorView& w, const Keep& keep, std:
 }
 
 LowRank factorize(const ConstTensorView& w, const Keep& keep, std::uint64_t seed) {
-  if (keep.rank && !keep.energy && !keep.rel_error) return certified(w, spectral_factors(w, keep, seed));
   const TallMatrix tall = make_tall(w, "w");
   const std::int64_t most = tall.matrix.cols;
-  const double allowed = allowed_loss(keep, most, w.shape).value_or(0);
+  const std::optional<double> allowed = allowed_loss(keep, most, w.shape);
+  if (!allowed) return certified(w, split(tall, truncated_svd(tall, keep.rank.value_or(most), {.seed = seed})));
   const SymmetricProblem eigen(gram(tall.matrix));
   const std::vector<double> loss = losses(eigen.values());
-  std::int64_t rank = smallest_rank(loss, allowed);
+  std::int64_t rank = smallest_rank(loss, *allowed);
   for (;;) {
     LowRank factors = certified(w, split(tall, eigen, rank));
     // Rounding to float32 adds to the loss: it may take another rank, or be more than is allowed at any rank.
     const double measured = factors.rel_error() * factors.rel_error(), rounding = measured - loss[rank];
     const bool met = keep.energy ? factors.energy() >= *keep.energy : factors.rel_error() <= keep.rel_error.value_or(0);
-    if (met || rank == most || rounding >= allowed) return factors;
-    rank = std::max(rank + 1, smallest_rank(loss, allowed - rounding));
+    if (met || rank == most || rounding >= *allowed) return factors;
+    rank = std::max(rank + 1, smallest_rank(loss, *allowed - rounding));
   }
 }
 

@@ -3,6 +3,7 @@
 #include "checks.hpp"
 #include "gemm.hpp"
 #include "isa.hpp"
+#include "row_sums.hpp"
 
 namespace petrain {
 namespace {
@@ -60,12 +61,7 @@ Tensor low_rank_linear(const ConstTensorView& x, const ConstTensorView& a, const
   Tensor inner = inner_product(x, b, sizes, options.scale);
   gemm({inner.as<float>(), sizes.rows, sizes.rank}, matrix(a, sizes.out).transposed(), y.as<float>(), sizes.out,
        options.accumulate);
-  if (options.bias.data != nullptr) {
-    const auto& kernel = *active_kernels().nn;
-    for (std::int64_t row = 0; row < sizes.rows; ++row) {
-      kernel.add_bias(y.as<float>() + row * sizes.out, options.bias.as<float>(), sizes.out);
-    }
-  }
+  add_bias(y.as<float>(), sizes.rows, sizes.out, options.bias.as<float>());
   return inner;
 }
 
@@ -88,15 +84,12 @@ LowRankGradients low_rank_linear_backward(const ConstTensorView& dy, const Const
 
   Tensor inner_gradient = Tensor::uninitialized(DType::f32, {sizes.rows, sizes.rank});
   gemm(outer, matrix(a, sizes.out), inner_gradient.as<float>(), sizes.rank);
-  const auto& kernel = *active_kernels().nn;
-  if (scale != 1) kernel.scale(inner_gradient.as<float>(), scale, inner_gradient.size());
+  if (scale != 1) active_kernels().nn->scale(inner_gradient.as<float>(), scale, inner_gradient.size());
   const ConstMatrix inner_outer{inner_gradient.as<float>(), sizes.rows, sizes.rank};
   gemm(inner_outer.transposed(), input, gradients.b.as<float>(), sizes.in);
   if (dx.data != nullptr) gemm(inner_outer, matrix(b, sizes.rank), dx.as<float>(), sizes.in, accumulate);
 
-  for (std::int64_t row = 0; row < sizes.rows; ++row) {
-    kernel.add_bias(gradients.bias.as<float>(), dy.as<float>() + row * sizes.out, sizes.out);
-  }
+  add_rows(dy.as<float>(), sizes.rows, sizes.out, gradients.bias.as<float>());
   return gradients;
 }
 

@@ -7,6 +7,7 @@
 #include "checks.hpp"
 #include "isa.hpp"
 #include "labels.hpp"
+#include "row_sums.hpp"
 #include "threads.hpp"
 
 namespace petrain {
@@ -61,10 +62,7 @@ Tensor Linear::backward(Tensor dy, Tape& tape, bool input_gradient) {
   if (!bias_.empty()) {
     if (bias_gradient_.empty()) bias_gradient_ = Tensor(DType::f32, bias_.shape());
     std::fill_n(bias_gradient_.as<float>(), out_features(), 0.0f);
-    const auto& kernel = *active_kernels().nn;
-    for (std::int64_t row = 0; row < dy.shape()[0]; ++row) {
-      kernel.add_bias(bias_gradient_.as<float>(), dy.as<float>() + row * out_features(), out_features());
-    }
+    add_rows(dy.as<float>(), dy.shape()[0], out_features(), bias_gradient_.as<float>());
   }
   Tensor dx;
   if (input_gradient) dx = Tensor::uninitialized(DType::f32, x.shape());

@@ -4,6 +4,7 @@
 #include <array>
 
 #include "isa.hpp"
+#include "row_sums.hpp"
 #include "threads.hpp"
 
 namespace petrain {
@@ -48,7 +49,7 @@ void SparseFloat::forward(const float* x, std::int64_t rows, float* y, const flo
   } else {
     forward_rows(x, rows, y);
   }
-  for (std::int64_t i = 0; i < rows && bias != nullptr; ++i) active_kernels().nn->add_bias(y + i * n_, bias, n_);
+  add_bias(y, rows, n_, bias);
 }
 
 // Panels of a few rows each, as even as can be. The columns of a panel are taken in parts, so that a group's steps and

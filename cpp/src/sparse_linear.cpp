@@ -2,8 +2,8 @@
 #include <utility>
 
 #include "checks.hpp"
-#include "isa.hpp"
 #include "petrain/sparse.hpp"
+#include "row_sums.hpp"
 #include "sparse_float.hpp"
 #include "sparse_int8.hpp"
 #include "sparse_steps.hpp"
@@ -50,25 +50,28 @@ void SparseLinear::forward(const ConstTensorView& x, const TensorView& y, const 
   SparseFloat(*weight_, *steps_).forward(x.as<float>(), rows, y.as<float>(), bias.as<float>());
 }
 
-SparseLinear::Gradients SparseLinear::backward(const ConstTensorView& dy, const ConstTensorView& x,
-                                               const TensorView& dx) const {
+void SparseLinear::backward(const ConstTensorView& dy, const ConstTensorView& x, const TensorView& values,
+                            const TensorView& dx) const {
   if (int8_ != nullptr) throw std::invalid_argument("w: expected 32 bits, got 8: the gradient is that of float32");
   const std::int64_t rows = rows_of(x, in_features(), "x");
   Shape outputs = x.shape;
   outputs.back() = out_features();
   require(dy, DType::f32, outputs, "gradient");
+  require(values, DType::f32, weight_->values.shape(), "values");
   if (dx.data != nullptr) {
     require(dx, DType::f32, x.shape, "dx");
     if (share_memory(dx, dy)) throw std::invalid_argument("dx: expected memory of its own, got some of the gradient");
   }
-  Gradients gradients{Tensor(DType::f32, weight_->values.shape()), Tensor(DType::f32, {out_features()})};
-  if (rows == 0) return gradients;
   const SparseFloat product(*weight_, *steps_);
-  product.backward_values(dy.as<float>(), x.as<float>(), rows, gradients.values.as<float>());
-  if (dx.data != nullptr) product.backward_input(dy.as<float>(), rows, dx.as<float>());
-  for (std::int64_t i = 0; i < rows; ++i) {
-    active_kernels().nn->add_bias(gradients.bias.as<float>(), dy.as<float>() + i * out_features(), out_features());
-  }
+  product.backward_values(dy.as<float>(), x.as<float>(), rows, values.as<float>());
+  if (dx.data != nullptr && rows > 0) product.backward_input(dy.as<float>(), rows, dx.as<float>());
+}
+
+SparseLinear::Gradients SparseLinear::backward(const ConstTensorView& dy, const ConstTensorView& x,
+                                               const TensorView& dx) const {
+  Gradients gradients{Tensor(DType::f32, weight_->values.shape()), Tensor(DType::f32, {out_features()})};
+  backward(dy, x, gradients.values.view(), dx);
+  add_rows(dy.as<float>(), dy.size() / out_features(), out_features(), gradients.bias.as<float>());
   return gradients;
 }
 

@@ -1,11 +1,9 @@
 #include "petrain/weight.hpp"
 
-#include <cstring>
-
 #include "checks.hpp"
 #include "gemm.hpp"
-#include "isa.hpp"
 #include "petrain/frozen_weight.hpp"
+#include "row_sums.hpp"
 #include "sparse_graph.hpp"
 
 namespace petrain {
@@ -27,6 +25,11 @@ Tensor& like(Tensor& gradient, const Tensor& values) {
   return gradient;
 }
 
+// dx = dy W
+void multiply(const Tensor& dy, const Tensor& w, Tensor& dx) {
+  gemm(matrix(dy), matrix(w), dx.as<float>(), w.shape()[1]);
+}
+
 void require_pair(const Weight& a, const Weight& b) {
   if (a.in_features() == b.out_features()) return;
   const auto text = [](const Weight& w) { return shape_text({w.out_features(), w.in_features()}); };
@@ -45,16 +48,12 @@ DenseWeight::DenseWeight(Tensor values) : values_(std::move(values)) { require_m
 
 void DenseWeight::forward(const Tensor& x, const float* bias, Tensor& y, Tape*) const {
   gemm(matrix(x), matrix(values_).transposed(), y.as<float>(), out_features());
-  if (bias == nullptr) return;
-  const auto& kernel = *active_kernels().nn;
-  for (std::int64_t row = 0; row < y.shape()[0]; ++row) {
-    kernel.add_bias(y.as<float>() + row * out_features(), bias, out_features());
-  }
+  add_bias(y.as<float>(), y.shape()[0], out_features(), bias);
 }
 
 void DenseWeight::backward(const Tensor& x, const Tensor& dy, Tensor* dx, Tape&) {
   gemm(matrix(dy).transposed(), matrix(x), like(gradient_, values_).as<float>(), in_features());
-  if (dx != nullptr) gemm(matrix(dy), matrix(values_), dx->as<float>(), in_features());
+  if (dx != nullptr) multiply(dy, values_, *dx);
 }
 
 void DenseWeight::collect(const std::string& name, std::vector<NamedTensor>& tensors) {
@@ -99,9 +98,7 @@ void ResidualWeight::forward(const Tensor& x, const float* bias, Tensor& y, Tape
 }
 
 void ResidualWeight::backward(const Tensor&, const Tensor& dy, Tensor* dx, Tape&) {
-  if (dx == nullptr) return;
-  const Tensor values = dense();
-  gemm(matrix(dy), matrix(values), dx->as<float>(), in_features());
+  if (dx != nullptr) multiply(dy, dense(), *dx);
 }
 
 void ResidualWeight::collect(const std::string& name, std::vector<NamedTensor>& tensors) {
@@ -158,12 +155,10 @@ void SparseWeight::forward(const Tensor& x, const float* bias, Tensor& y, Tape*)
 
 void SparseWeight::backward(const Tensor& x, const Tensor& dy, Tensor* dx, Tape&) {
   if (trained()) {
-    const SparseLinear::Gradients found =
-        layer_.backward(dy.view(), x.view(), dx == nullptr ? TensorView{} : dx->view());
-    std::memcpy(like(gradient_, values_->values).as<float>(), found.values.as<float>(), found.values.nbytes());
+    layer_.backward(dy.view(), x.view(), like(gradient_, values_->values).view(),
+                    dx == nullptr ? TensorView{} : dx->view());
   } else if (dx != nullptr) {
-    const Tensor values = dense();
-    gemm(matrix(dy), matrix(values), dx->as<float>(), in_features());
+    multiply(dy, dense(), *dx);
   }
 }
 

@@ -60,7 +60,7 @@ struct SvdControl {
   std::int64_t memory_limit = 0;
   bool drop_pages = false;
   std::function<void(std::int64_t, std::int64_t)> progress;  // after each step: directions, and as many as are expected
-  std::function<void(const SvdState&)> save;                 // after each step; may throw, as the other may
+  std::function<void(SvdState)> save;                        // after each step; may throw, as the other may
   const SvdState* resumed = nullptr;                         // the result has the same bits
 };
 

@@ -95,6 +95,9 @@ class SparseLinear {
     Tensor values, bias;
   };
   Gradients backward(const ConstTensorView& dy, const ConstTensorView& x, const TensorView& dx) const;
+  // The same without that of a bias, with the gradient of the values in memory of the caller's.
+  void backward(const ConstTensorView& dy, const ConstTensorView& x, const TensorView& values,
+                const TensorView& dx) const;
 
  private:
   std::shared_ptr<const SparseTensor> weight_;

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 
 from petrain import lowrank, nn, quant
 from petrain._numbers import integer, number
 from petrain._params import Floats
+from petrain.lowrank.factors import factors_nbytes, matrix_nbytes
 
 _LONGEST_SUM = 131_071  # products whose sum int32 holds
 
@@ -144,10 +145,8 @@ class Factorized:
         (n, k), rank = shape, self.rank_of(shape)
         if self.bits == 8 and k > _LONGEST_SUM:
             return False
-        scales = 4 if self.bits == 8 else 0  # bytes beside each row
-        element = self.bits // 8
-        factors = n * (rank * element + scales) + rank * (k * element + scales)
-        return rank <= min(shape) and factors < n * (k * element + scales)
+        dtype: Literal["float32", "int8"] = "int8" if self.bits == 8 else "float32"
+        return rank <= min(shape) and factors_nbytes(shape, rank, dtype) < matrix_nbytes(n, k, dtype)
 
     def build(self, w: Floats, samples: Samples | None) -> nn.Weight:
         rank, observed = self.rank_of((w.shape[0], w.shape[1])), _observed(samples)

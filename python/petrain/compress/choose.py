@@ -124,9 +124,8 @@ class Scores:
         # Two offsets of each tensor may have fewer digits, and the header is padded to 8 bytes: so much more may fit.
         room, more = budget - least, 8 + (2 * digits - 1) * tensors
         relaxed = knapsack(costs, errors, room + more)
-        best = Knapsack(
-            tuple(list(given).index(thinnest[layer]) for layer, given in options.items()), 0, math.inf, 0, 0
-        )
+        indices = tuple(list(given).index(thinnest[layer]) for layer, given in options.items())
+        best = Knapsack(indices, 0, math.fsum(option.error for option in thinnest.values()), 0.0, 0.0)
         rooms = (
             _fewer(costs, errors, room + more, relaxed),
             _fewer(costs, errors, room, knapsack(costs, errors, room)),
@@ -134,8 +133,6 @@ class Scores:
         for found in itertools.chain.from_iterable(itertools.islice(choices, _ATTEMPTS) for choices in rooms):
             if found.error < best.error and size_of(self.file, _chosen(options, found)) <= budget:
                 best = found
-        if math.isinf(best.error):
-            best = replace(best, error=math.fsum(option.error for option in thinnest.values()))
         gap = (best.error - relaxed.lower_bound) / best.error if best.error > relaxed.lower_bound else 0.0
         best = replace(best, lower_bound=relaxed.lower_bound, gap=gap)
         return _plan(options, best, _bytes, self.file, budget_bytes=budget, other_seconds=self.other_seconds)

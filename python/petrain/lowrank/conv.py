@@ -14,7 +14,7 @@ from petrain._params import Array, Floats
 from petrain.lowrank._convolve import convolved, positions
 from petrain.lowrank._tucker import tucker2
 from petrain.lowrank.certificate import Certificate, certificate_of, certify, dequantized, is_quantized
-from petrain.lowrank.factors import Dtype, factorize, refuse_larger, require_dtype
+from petrain.lowrank.factors import Dtype, factorize, matrix_nbytes, refuse_larger, require_dtype
 
 if TYPE_CHECKING:
     from petrain.quant import HessianObserver, QuantTensor
@@ -257,7 +257,7 @@ def _greatest_saving(method: Method, shape: tuple[int, ...], dtype: Dtype) -> in
             "spatial": [(r, into * height), (out, r * width)],
             "channel": [(r, into * height * width), (out, r)],
         }[method]
-        return sum(rows * (4 * columns if dtype == "float32" else columns + 4) for rows, columns in shapes)
+        return sum(matrix_nbytes(rows, columns, dtype) for rows, columns in shapes)
 
     rank = 0
     while nbytes(rank + 1) < 4 * math.prod(shape):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
@@ -157,14 +158,24 @@ def require_dtype(dtype: str) -> None:
         raise ValueError(f'dtype: expected "float32" or "int8", got {dtype!r}')
 
 
+def matrix_nbytes(rows: int, columns: int, dtype: Dtype) -> int:
+    """Of a matrix in float32, or in int8 with a scale for each row."""
+    return rows * (4 * columns if dtype == "float32" else columns + 4)
+
+
+def factors_nbytes(shape: tuple[int, ...], rank: int, dtype: Dtype) -> int:
+    """Of two factors of a matrix of this shape."""
+    m, n = shape
+    return matrix_nbytes(m, rank, dtype) + matrix_nbytes(rank, n, dtype)
+
+
 def require_saving(w: Array, rank: int, dtype: Dtype, force: bool) -> None:
     shape = tuple(getattr(w, "shape", ()))
     if force or len(shape) != 2 or not 1 <= rank <= min(shape):  # what is no rank at all, the core says better
         return
-    (m, n), (per_rank, fixed) = shape, (4, 0) if dtype == "float32" else (1, 4)
-    each, scales, dense = per_rank * (m + n) + fixed, fixed * m, 4 * m * n
-    if (taken := rank * each + scales) >= dense:
-        greatest = min(max((dense - scales - 1) // each, 0), *shape)
+    scales, taken, dense = (factors_nbytes(shape, 0, dtype), factors_nbytes(shape, rank, dtype), 4 * math.prod(shape))
+    if taken >= dense:
+        greatest = min(max((dense - scales - 1) // ((taken - scales) // rank), 0), *shape)
         refuse_larger(taken, dense, f"rank {rank}", f"ranks up to {greatest}" if greatest else "no rank")
 
 
